@@ -1,0 +1,1 @@
+"""ebpflab: a lab for learning eBPF and doing research with it."""
