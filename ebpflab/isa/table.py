@@ -144,7 +144,7 @@ def _memory():
                       "5.5")
             yield _op(f"ldind{letter}", b.LD | b.IND | size, "ld", "ind", bits, "x", "src imm", "packet", "v1",
                       "3.18", "5.5")
-    for letter, size, bits in _SIZES:
+    for _, size, bits in _SIZES:
         atomic = b.STX | b.ATOMIC | size
         tail = "" if bits == 64 else str(bits)
         if bits >= 32:
@@ -171,7 +171,7 @@ BY_NAME: MappingProxyType = MappingProxyType(
 
 _ROWS: dict[int, tuple[Op, ...]] = {}
 for _row in OPS:
-    _ROWS[_row.opcode] = _ROWS.get(_row.opcode, ()) + (_row,)
+    _ROWS[_row.opcode] = (*_ROWS.get(_row.opcode, ()), _row)
 
 
 def rows(opcode: int) -> tuple[Op, ...]:
