@@ -132,6 +132,15 @@ class Target(Protocol):
     def close(self) -> None: ...
 
 
+def describe(target: Target) -> str:
+    """One line on a target: name, kernel, machine, CPUs, JIT, BTF."""
+    facts = target.facts
+    parts = [f"Linux {facts.kernel}" if facts.kernel else "simulated", facts.machine,
+             f"{facts.cpus} CPU{'s' if facts.cpus != 1 else ''}", f"JIT {'on' if facts.jit else 'off'}",
+             "BTF" if facts.btf else "no BTF", "" if facts.privileged else "not privileged"]
+    return f"{target.name}: " + ", ".join(part for part in parts if part)
+
+
 class Closing:
     """Owns things that must be closed, newest first; a context manager for everything with a lifetime."""
 

@@ -1,0 +1,36 @@
+# make lab    a JupyterLab with the first notebook open     (ARGS=--no-browser PORT=8890)
+# make test   everything that is tested, and a table of what was not
+# make bench  the benchmarks, each beside a peer
+# make lint | check | clean
+
+VENV ?= .venv
+PY   := $(VENV)/bin/python
+PORT ?= 8888
+ARGS ?=
+ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+
+.PHONY: lab test bench lint clean
+
+lab: $(VENV)/.lab
+	$(VENV)/bin/jupyter lab --port=$(PORT) $(ROOT) $(ARGS) notebooks/00.00-start-here.ipynb
+
+test: $(VENV)/.test
+	tools/debian-packages test
+	$(PY) -m pytest $(ARGS)
+
+bench: $(VENV)/.test
+	tools/debian-packages test
+	$(PY) -m pytest tests/benchmarks -m benchmark -s $(ARGS)
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/nbstripout --verify notebooks/*.ipynb
+
+$(VENV)/.lab: pyproject.toml tools/venv
+	tools/venv $(VENV) lab
+
+$(VENV)/.test: pyproject.toml tools/venv
+	tools/venv $(VENV) test
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .benchmarks

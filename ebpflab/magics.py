@@ -1,0 +1,131 @@
+"""Notebook magics. They parse a line, call the library and show what comes back; no logic lives here."""
+
+from __future__ import annotations
+
+from functools import wraps
+
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.display import display
+
+from . import lab
+from .abi import prog_types
+from .errors import EbpflabError
+from .program import Program, bind
+from .targets.base import describe
+from .trace import Trace
+
+
+class ShownError(Exception):
+    """An error of the library as a cell shows it: without a traceback through the library."""
+
+    def __init__(self, error: EbpflabError):
+        super().__init__(str(error))
+        self.error = error
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def short_errors(method):
+    """Show an EbpflabError as its own text; the cell fails all the same."""
+
+    @wraps(method)
+    def wrapped(self, *args):
+        try:
+            return method(self, *args)
+        except EbpflabError as error:
+            raise ShownError(error) from None
+
+    return wrapped
+
+
+@magics_class
+class BpfMagics(Magics):
+    """``%%bpf``, ``%bpf_target``, ``%bpf_watch``, ``%bpf_doctor``."""
+
+    @magic_arguments()
+    @argument("name", nargs="?", default="prog", help="variable that the program is bound to (default: prog)")
+    @argument("--type", "-t", default=None, choices=[row.name for row in prog_types.PROG_TYPES], metavar="TYPE",
+              help="program type: xdp, socket_filter, sched_cls … (default: what .type says, or xdp)")
+    @argument("--target", "-T", default=None, help="sim, local, qemu … (default: %%bpf_target)")
+    @argument("--license", "-l", default=None, help="licence given to the kernel (default: GPL)")
+    @argument("--kern-version", type=int, default=0, help="kern_version of bpf(2), for old kprobe programs")
+    @argument("--log-level", type=int, default=2, choices=(1, 2), help="verifier log: 2 every step, 1 less")
+    @argument("--syntax", default="auto", help="auto, llvm, kernel or mnemonic")
+    @argument("--view", default="stepper", choices=("stepper", "text", "none"), help="how the verification is shown")
+    @cell_magic
+    @short_errors
+    def bpf(self, line: str, cell: str):
+        """Assemble, verify and load the cell, show the verification, and bind the program and its maps."""
+        args = parse_argstring(self.bpf, line)
+        options = {key: value for key in ("type", "license") if (value := getattr(args, key)) is not None}
+        spec = lab.assemble(cell, name=args.name, file=f"%%bpf {args.name}", syntax=args.syntax, **options)
+        space = self.shell.user_ns
+        if isinstance(space.get(args.name), Program):
+            space[args.name].close()
+        program = lab.load(spec, target=args.target, log_level=args.log_level, kern_version=args.kern_version)
+        show_trace(program.trace, args.view)
+        print(bind(program, args.name, space))
+
+    @line_magic
+    @short_errors
+    def bpf_target(self, line: str):
+        """``%bpf_target local``: the target of the cells that follow; without a name, show which it is."""
+        name = line.strip()
+        print(describe(lab.set_default(name) if name else lab.target()))
+
+    @magic_arguments()
+    @argument("expr", help="a map, a stream, or an expression that gives a DataFrame")
+    @argument("--chart", "-c", default="line", choices=("line", "bar", "hist"), help="kind of chart")
+    @argument("--every", "-e", type=float, default=0.2, help="seconds between readings")
+    @argument("--rate", action="store_true", help="show change per second instead of totals")
+    @argument("--by", default=None, help="column that tells the series or bars apart")
+    @argument("--window", type=int, default=None, help="points of history that the chart keeps")
+    @line_magic
+    @short_errors
+    def bpf_watch(self, line: str):
+        """A live chart of a map or stream."""
+        from .view import live
+
+        args = parse_argstring(self.bpf_watch, line)
+        found = self.shell.user_ns.get(args.expr)
+        if found is None:
+            found = eval(args.expr, self.shell.user_global_ns, self.shell.user_ns)
+        options = {key: value for key in ("by", "window") if (value := getattr(args, key)) is not None}
+        return live.watch(found, chart=args.chart, every=args.every, rate=args.rate, **options)
+
+    @line_cell_magic
+    def bpf_doctor(self, line: str, cell: str | None = None):
+        """What this machine can do, what is missing, and the fix."""
+        from . import doctor
+
+        return doctor.examine()
+
+
+def show_trace(trace: Trace, how: str) -> None:
+    """Display a verification as the stepper, or print it."""
+    if how == "none":
+        return
+    if how == "text":
+        from .view.text import trace_text
+
+        print(trace_text(trace))
+    else:
+        from .view.stepper import Stepper
+
+        display(Stepper(trace))
+
+
+def register(ipython) -> None:
+    """Give IPython the magics and the displays."""
+    ipython.register_magics(BpfMagics)
+    formatters = ipython.display_formatter.formatters
+    formatters["text/html"].for_type(Trace, _trace_html)
+    formatters["text/plain"].for_type(Trace, lambda trace, printer, cycle: printer.text(str(trace)))
+
+
+def _trace_html(trace: Trace) -> str:
+    from .view.html import trace_page
+
+    return trace_page(trace, embed=True)

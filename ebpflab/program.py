@@ -1,0 +1,107 @@
+"""A program as its user holds it: specification, trace, maps, and, if the verifier agreed, the loaded program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import Rejected, SpecError
+from .spec import ProgramSpec
+from .stream.maps import LabMap
+from .targets.base import AttachPoint, Closing, Link, Loaded, Net, RunResult, Target
+from .trace import Trace
+
+
+class Program(Closing):
+    """What ``%%bpf NAME`` binds and ``ebpflab.load`` returns.
+
+    The target verifies and loads ``spec``.  After a rejection the object is there all the same, with the trace that
+    says why; ``run`` and ``attach`` then raise ``Rejected``.  Closing detaches and unloads everything it made.
+    """
+
+    def __init__(self, spec: ProgramSpec, target: Target, *, log_level: int = 2,
+                 maps: Mapping[str, LabMap] | None = None):
+        super().__init__()
+        self.spec = spec
+        self.target = target
+        self._loaded: Loaded | None = None
+        shared = {name: handle.target_map for name, handle in (maps or {}).items()}
+        try:
+            self._loaded = self.own(target.load(spec, log_level=log_level, maps=shared or None))
+            self.trace: Trace = self._loaded.trace
+        except Rejected as error:
+            if error.trace is None:
+                raise
+            self.trace = error.trace
+        self.maps: dict[str, LabMap] = {}
+        if self._loaded:
+            self.maps = {name: LabMap(handle) for name, handle in self._loaded.maps.items()}
+
+    @property
+    def ok(self) -> bool:
+        """Is it loaded?"""
+        return self._loaded is not None
+
+    @property
+    def id(self) -> int:
+        """The kernel's id of the loaded program."""
+        return self._need().id
+
+    def _need(self) -> Loaded:
+        if self._loaded is None:
+            raise Rejected(f"{self.spec.name} is not loaded: {self.trace.verdict.error or 'it was closed'}",
+                           trace=self.trace, hint="look at .trace, mend the program and run its cell again")
+        return self._loaded
+
+    def run(self, data: Any = b"", *, ctx: bytes = b"", repeat: int = 1) -> RunResult:
+        """Test-run it on a packet (anything with ``bytes(data)``), ``repeat`` times. See ``RunResult``."""
+        return self._need().run(bytes(data), ctx=ctx, repeat=repeat)
+
+    def attach(self, net: Net | None = None, end: str | None = None, *, kind: str | None = None, **options) -> Link:
+        """Hook it in until the link or the program is closed.
+
+        For XDP: ``attach(net, "lab0", mode="native")`` with ``net = target.net()``.
+        """
+        if net is not None:
+            options["net"] = net
+            options["dev"] = end or net.ends[0]
+        kind = kind or self.spec.type
+        if kind == "xdp" and net is None:
+            raise SpecError("an XDP program is attached to a device",
+                            hint='net = ebpflab.target().net(); prog.attach(net, "lab0")')
+        return self.own(self._need().attach(AttachPoint(kind, options)))
+
+    def close(self) -> None:
+        self.maps = {}
+        self._loaded = None
+        super().close()
+
+    def __getitem__(self, name: str) -> LabMap:
+        """``prog["counts"]`` is ``prog.maps["counts"]``."""
+        return self.maps[name]
+
+    def __repr__(self) -> str:
+        state = {"accept": "accepted", "reject": "rejected"}.get(self.trace.verdict.result, "not verified")
+        if self.trace.ok and not self.ok:
+            state = "closed"
+        maps = f", maps {' '.join(self.maps)}" if self.maps else ""
+        return (f"<{self.spec.type} program {self.spec.name!r} on {self.target.name}: "
+                f"{len(self.spec.insns)} instructions, {state}{maps}>")
+
+
+def bind(program: Program, name: str, namespace: dict[str, Any]) -> str:
+    """Put a program and its maps into a notebook's variables; say in one line what was bound.
+
+    A program or map of an earlier run is replaced (the program closed); any other variable is left alone.
+    """
+    namespace[name] = program
+    kept = []
+    for map_name, handle in program.maps.items():
+        variable = map_name.replace(".", "_")
+        if variable == name or not isinstance(namespace.get(variable, handle), LabMap):
+            kept.append(f'{name}.maps["{map_name}"]')
+        else:
+            namespace[variable] = handle
+            kept.append(variable)
+    maps = f"; maps: {', '.join(kept)}" if kept else ""
+    return f"{name} = {program!r}{maps}"
