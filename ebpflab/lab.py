@@ -6,13 +6,14 @@ import atexit
 from dataclasses import replace
 
 from .asm import assemble, disassemble
+from .errors import TargetError
 from .program import Program
 from .spec import ProgramSpec
 from .targets.base import Closing, Target
 from .targets.registry import open_target
 from .trace import Trace
 
-__all__ = ["Lab", "Program", "assemble", "close", "default", "disassemble", "load", "set_default", "target", "verify"]
+__all__ = ["Lab", "Program", "assemble", "available", "close", "default", "disassemble", "load", "set_default", "target", "verify"]
 
 
 class Lab(Closing):
@@ -60,6 +61,15 @@ def default() -> Lab:
 def target(name: str | None = None) -> Target:
     """``sim``, ``local``, ``qemu`` … : opened once, shared by everything in this process."""
     return _lab.target(name)
+
+
+def available(name: str) -> bool:
+    """Can that target be opened here? (It is then open.) ``ebpflab.doctor.examine()`` says why not."""
+    try:
+        _lab.target(name)
+    except TargetError:
+        return False
+    return True
 
 
 def set_default(name: str) -> Target:

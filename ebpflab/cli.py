@@ -1,0 +1,141 @@
+"""The command line: parse, call, print. Exit status 0 done, 1 rejected, 2 bad input or usage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from .errors import EbpflabError, Rejected
+
+Syntax = Literal["auto", "llvm", "kernel", "mnemonic"]
+
+app = App(name="ebpflab", help="A lab for eBPF: assemble, verify step by step, run, load, watch.",
+          version_flags=["--version"], error_console=Console(stderr=True))
+
+
+def _read(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise EbpflabError(error.strerror or str(error), where=file,
+                           hint="name an existing file, or - for stdin") from None
+
+
+def _program(file: str, type: str, syntax: str = "auto"):
+    """A program from assembly text or from raw instructions (``.bin``)."""
+    from .asm import assemble
+    from .isa import decode
+    from .spec import ProgramSpec
+
+    data = _read(file)
+    name = Path(file).stem if file != "-" else "stdin"
+    if file.endswith(".bin"):
+        return ProgramSpec(decode(data), type=type or "xdp", name=name)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise EbpflabError(f"not text: byte {error.start} is {data[error.start]:#04x}", where=file,
+                           hint="raw instructions need a name that ends in .bin") from None
+    return assemble(text, name=name, file=file, syntax=syntax, **({"type": type} if type else {}))
+
+
+def _packet(text: str) -> bytes:
+    """Hex digits, or @FILE."""
+    if text.startswith("@"):
+        return _read(text[1:])
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise EbpflabError(f"{text!r} is not hex", where="--data",
+                           hint="as 'ff ff ff …', or @FILE for a file's bytes") from None
+
+
+@app.command
+def asm(file: str, *, out: Annotated[str, Parameter(name=["--out", "-o"])] = "-", syntax: Syntax = "auto"):
+    """Assemble FILE (or -) into raw instructions."""
+    data = _program(file, "", syntax).bytes
+    if out == "-":
+        sys.stdout.buffer.write(data)
+    else:
+        Path(out).write_bytes(data)
+
+
+@app.command
+def disasm(file: str, *, syntax: Literal["llvm", "kernel", "mnemonic"] = "llvm"):
+    """Print raw instructions (or -) as text that `asm` reads back to the same bytes."""
+    from .asm import disassemble
+    from .isa import decode
+
+    print(disassemble(decode(_read(file)), syntax=syntax), end="")
+
+
+@app.command
+def verify(file: str, *, type: str = "", target: str = "sim", log: bool = False,
+           json_: Annotated[bool, Parameter(name="--json")] = False):
+    """Verify FILE on a target; show every step (--log: the log in the kernel's own format)."""
+    from . import lab
+    from .view.text import trace_text
+
+    trace = lab.verify(_program(file, type), target=target)
+    if json_:
+        print(json.dumps({"program": trace.program.name, "verdict": asdict(trace.verdict),
+                          "steps": trace.to_records()}))
+    elif log:
+        print(trace.log, end="")
+    else:
+        print(trace_text(trace))
+    return {"accept": 0, "reject": 1}.get(trace.verdict.result, 2)
+
+
+@app.command
+def run(file: str, *, data: str = "00" * 64, type: str = "", target: str = "sim", repeat: int = 1,
+        json_: Annotated[bool, Parameter(name="--json")] = False):
+    """Load FILE and test-run it on a packet: --data HEX or @FILE."""
+    from . import lab
+
+    with lab.load(_program(file, type), target=target) as program:
+        result = program.run(_packet(data), repeat=repeat)
+        maps = {name: handle.frame() for name, handle in program.maps.items() if handle.spec.row.user_read}
+    if json_:
+        print(json.dumps({"retval": result.retval, "verdict": result.verdict, "duration_ns": result.duration_ns,
+                          "repeat": result.repeat, "data": result.data.hex(),
+                          "maps": {name: json.loads(frame.to_json(orient="records")) for name, frame in maps.items()}}))
+        return
+    print(f"{result.verdict or result.retval} (r0 = {result.retval:#x}), {result.duration_ns} ns a run")
+    for name, frame in maps.items():
+        print(f"\n{name}\n{frame.to_string(index=False, max_rows=40)}")
+
+
+@app.command
+def doctor(*, json_: Annotated[bool, Parameter(name="--json")] = False):
+    """What this machine can do, what is missing, and the fix."""
+    from .doctor import examine
+
+    report = examine()
+    print(json.dumps(report.to_json(), indent=1) if json_ else report)
+    return 0 if report.ok else 1
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of ``ebpflab``."""
+    try:
+        status = app(argv, exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:  # printed already, with the usage
+        raise SystemExit(2) from None
+    except Rejected as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+    except EbpflabError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(0) from None
+    raise SystemExit(status if isinstance(status, int) else 0)
