@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 
 #: public name -> module that holds it; loaded when first used, so that importing the package costs nothing
 _LAZY = {
-    **dict.fromkeys(("Program", "assemble", "available", "close", "disassemble", "load", "set_default", "target", "verify"), "lab"),
+    **dict.fromkeys(("Program", "assemble", "available", "close", "disassemble", "load", "set_default", "target",
+                     "verify"), "lab"),
     **dict.fromkeys(("MapSpec", "ProgramSpec", "map_spec"), "spec"),
     "Traffic": "traffic",
     "doctor": "doctor",

@@ -13,7 +13,8 @@ from .targets.base import Closing, Target
 from .targets.registry import open_target
 from .trace import Trace
 
-__all__ = ["Lab", "Program", "assemble", "available", "close", "default", "disassemble", "load", "set_default", "target", "verify"]
+__all__ = ["Lab", "Program", "assemble", "available", "close", "default", "disassemble", "load", "set_default",
+           "target", "verify"]
 
 
 class Lab(Closing):

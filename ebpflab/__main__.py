@@ -1,0 +1,5 @@
+"""``python -m ebpflab`` is the command ``ebpflab``."""
+
+from .cli import main
+
+main()
