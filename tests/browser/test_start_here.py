@@ -1,0 +1,48 @@
+"""The first notebook as a new user meets it: opened in JupyterLab, run, stepped through, watched.
+
+The screenshots go to EBPFLAB_SCREENSHOTS if that is set (``make screenshots``), else to the test's own folder.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .lab import LabServer, lab_page, missing
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "00.00-start-here.ipynb"
+
+
+@pytest.mark.browser
+def test_a_new_user_sees_a_program_verified_and_a_chart_that_moves(tmp_path):
+    if missing():
+        pytest.skip(missing())
+    shots = Path(os.environ.get("EBPFLAB_SCREENSHOTS") or tmp_path)
+    with LabServer(tmp_path) as server:
+        server.put(NOTEBOOK.name, NOTEBOOK.read_text())
+        with lab_page(server, NOTEBOOK.name) as lab:
+            page = lab.page
+            lab.run_all()
+            stepper = page.locator(".ebpflab-stepper").first
+            stepper.scroll_into_view_if_needed()
+            before = stepper.inner_text()
+            stepper.locator("[tabindex='0'], input[type=range]").first.focus()
+            page.keyboard.press("ArrowRight")
+            page.wait_for_function("([el, was]) => el.innerText !== was", arg=[stepper.element_handle(), before])
+            page.screenshot(path=shots / "start-here.png")
+
+            counter = page.locator(".ebpflab-stepper").nth(2)
+            counter.scroll_into_view_if_needed()
+            counter.screenshot(path=shots / "stepper.png")
+
+            chart = page.locator(".ebpflab-chart").first
+            chart.scroll_into_view_if_needed()
+            first = chart.locator("canvas").first.screenshot()
+            for _ in range(40):
+                page.wait_for_timeout(250)
+                if chart.locator("canvas").first.screenshot() != first:
+                    break
+            else:
+                raise AssertionError("the live chart did not move")
+            chart.screenshot(path=shots / "chart.png")
+            assert not page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count()
