@@ -1,0 +1,113 @@
+"""As much of rtnetlink(7) as a lab network needs: make a veth pair, set a link up, read its counters.
+
+A message is a header, a fixed part, and attributes, each padded to four bytes (include/uapi/linux/netlink.h)::
+
+     0         4     6     8         12        16
+    +---------+-----+-----+---------+---------+----------------+  +-----+-----+---------+
+    | length  |type |flags| sequence|  port   | struct ifinfomsg|  | len |type | payload | …
+    +---------+-----+-----+---------+---------+----------------+  +-----+-----+---------+
+              nlmsghdr                                                  rtattr
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno as E
+import fcntl
+import socket
+import struct
+
+from ..errors import KernelError
+from . import explain
+
+_NEWLINK, _GETLINK, _NLMSG_ERROR = 16, 18, 2
+_REQUEST, _ACK, _EXCL, _CREATE = 0x001, 0x004, 0x200, 0x400
+_IFNAME, _STATS64, _LINKINFO, _NET_NS_FD, _ADDRESS = 3, 23, 18, 28, 1
+_INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
+_UP = 1
+
+#: first fields of struct rtnl_link_stats64, in order
+STATS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
+
+_SIOCETHTOOL, _ETHTOOL_SGRO = 0x8946, 0x2C
+
+
+def _attr(type_: int, payload: bytes) -> bytes:
+    return struct.pack("<HH", 4 + len(payload), type_) + payload + bytes(-len(payload) % 4)
+
+
+def _text(type_: int, text: str) -> bytes:
+    return _attr(type_, text.encode() + b"\0")
+
+
+def _ifinfo(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
+    return struct.pack("<BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
+
+
+def request(type_: int, flags: int, body: bytes, what: str) -> bytes:
+    """One message to this thread's network namespace; the body of the answer. Raises KernelError."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as netlink:
+        netlink.bind((0, 0))
+        netlink.send(struct.pack("<IHHII", 16 + len(body), type_, flags | _REQUEST, 1, 0) + body)
+        answer = netlink.recv(1 << 16)
+    length, kind = struct.unpack_from("<IH", answer)
+    if kind == _NLMSG_ERROR:
+        errno = -struct.unpack_from("<i", answer, 16)[0]
+        if errno:
+            raise explain.error("netlink", errno, where=what)
+    return answer[16:length]
+
+
+def _attrs(data: bytes) -> dict[int, bytes]:
+    found, at = {}, 0
+    while at + 4 <= len(data):
+        size, type_ = struct.unpack_from("<HH", data, at)
+        if size < 4:
+            break
+        found[type_ & 0x3FFF] = data[at + 4:at + size]
+        at += (size + 3) // 4 * 4
+    return found
+
+
+def veth(name: str, mac: bytes, peer: str, peer_mac: bytes, peer_ns: int) -> None:
+    """A veth pair: ``name`` here, ``peer`` in the namespace of the fd ``peer_ns``. Both are still down."""
+    other = _ifinfo() + _text(_IFNAME, peer) + _attr(_ADDRESS, peer_mac) + \
+        _attr(_NET_NS_FD, struct.pack("<i", peer_ns))
+    info = _text(_INFO_KIND, "veth") + _attr(_INFO_DATA, _attr(_VETH_PEER, other))
+    request(_NEWLINK, _ACK | _CREATE | _EXCL,
+            _ifinfo() + _text(_IFNAME, name) + _attr(_ADDRESS, mac) + _attr(_LINKINFO, info), f"veth {name}")
+
+
+def up(name: str) -> None:
+    request(_NEWLINK, _ACK, _ifinfo(index(name), _UP, _UP), name)
+
+
+def stats(name: str) -> dict:
+    """The device's counters (struct rtnl_link_stats64)."""
+    body = request(_GETLINK, 0, _ifinfo() + _text(_IFNAME, name), name)
+    return dict(zip(STATS, struct.unpack_from(f"<{len(STATS)}Q", _attrs(body[16:])[_STATS64])))  # noqa: B905 (3.9)
+
+
+def index(name: str) -> int:
+    """The interface index. KernelError ENODEV for an unknown device."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise KernelError(f"there is no network device {name!r} here", errno=E.ENODEV, call="netlink",
+                          hint="the ends of a lab network are called lab0 and lab1") from error
+
+
+def gro(name: str, on: bool) -> None:
+    """Generic receive offload (ETHTOOL_SGRO).
+
+    A veth end with GRO has a NAPI poll and thereby takes frames that XDP sends or redirects to it, even when it
+    runs no XDP program itself (drivers/net/veth.c, since 5.13).
+    """
+    # struct ifreq with a pointer to struct ethtool_value {u32 cmd; u32 data}
+    value = bytearray(struct.pack("<II", _ETHTOOL_SGRO, on))
+    place = (ctypes.c_char * len(value)).from_buffer(value)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            fcntl.ioctl(any_socket, _SIOCETHTOOL, struct.pack("16sQ16x", name.encode(), ctypes.addressof(place)))
+        except OSError as error:
+            raise explain.error("ethtool", error.errno or E.EIO, where=name) from error
