@@ -1,0 +1,1 @@
+"""Compiled objects: BTF, ELF, CO-RE relocation, and compiling C."""
