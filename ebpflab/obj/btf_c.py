@@ -16,8 +16,8 @@ from .btf import Btf, Type
 _TAGGED = {b.STRUCT: "struct", b.UNION: "union", b.ENUM: "enum", b.ENUM64: "enum", b.FWD: "struct"}
 _QUALIFIERS = {b.CONST: "const", b.VOLATILE: "volatile", b.RESTRICT: "restrict"}
 _PADS = ((64, "long"), (32, "int"), (16, "short"), (8, "char"))
-#: names that a C compiler has already
-_BUILTIN = frozenset(("__builtin_va_list",))
+#: names that a C compiler has already, with another layout than the kernel's machine
+_RENAMED = {"__builtin_va_list": "__kernel_va_list"}
 
 
 class CPrinter:
@@ -45,7 +45,8 @@ class CPrinter:
         if found.id not in self._names:
             space = "tag" if found.kind in _TAGGED else "plain"
             count = self._taken[space, found.name] = self._taken.get((space, found.name), 0) + 1
-            self._names[found.id] = found.name if count == 1 else f"{found.name}___{count}"
+            plain = _RENAMED.get(found.name, found.name)
+            self._names[found.id] = plain if count == 1 else f"{plain}___{count}"
         return self._names[found.id]
 
     def _constant(self, name: str) -> str:
@@ -61,7 +62,7 @@ class CPrinter:
     def define(self, id: int) -> None:
         """Write a named type, after all that it needs."""
         found = self.types[id]
-        if found.id in self._done or (found.name in _BUILTIN and found.kind == b.TYPEDEF):
+        if found.id in self._done:
             return
         if found.kind in (b.STRUCT, b.UNION, b.ENUM, b.ENUM64, b.TYPEDEF) and found.name:
             self._done.add(found.id)
