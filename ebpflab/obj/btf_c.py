@@ -84,7 +84,9 @@ class CPrinter:
         kind = found.kind
         if kind == b.PTR:
             self._need(found.type, False)
-        elif kind == b.ARRAY or kind in _QUALIFIERS or kind == b.TYPE_TAG:
+        elif kind == b.ARRAY:
+            self._need(found.type, True)
+        elif kind in _QUALIFIERS or kind == b.TYPE_TAG:
             self._need(found.type, by_value)
         elif kind == b.FUNC_PROTO:
             self._need(found.type, False)
