@@ -26,7 +26,9 @@ class Value:
     Bounds are Python ints, always filled in for scalars and for pointers' variable part: signed ones in
     [-2^63, 2^63), unsigned ones in [0, 2^64), the 32-bit ones likewise. A bit set in ``mask`` is unknown;
     known bits are in ``value`` (a tnum, ``kernel/bpf/tnum.c``). ``off`` is a pointer's fixed offset in bytes;
-    ``range`` how many packet bytes were proved; ``size`` bytes of a ``mem`` region; ``map`` the map's name.
+    ``range`` how many packet bytes were proved; ``size`` bytes of a ``mem`` region or of a map's value; ``map`` the
+    map's name. For a scalar ``off`` is the constant by which it differs from the others with its ``id``.
+    ``frame`` is the number of the frame that a stack pointer points into, None for the one that holds it.
     """
 
     type: str
@@ -48,6 +50,7 @@ class Value:
     size: int = 0
     map: str = ""
     precise: bool = False
+    frame: int | None = None
 
     @property
     def const(self) -> int | None:
@@ -59,9 +62,9 @@ class Value:
 class Slot:
     """Eight bytes of stack at ``fp + off`` (off = -8, -16, …).
 
-    ``bytes`` has one letter a byte, lowest address first, as the kernel prints them: ``?`` never written,
+    ``bytes`` has one letter a byte, highest address first, as the kernel prints them: ``?`` never written,
     ``r`` spilled register, ``m`` misc, ``0`` zero, ``d`` dynptr, ``i`` iterator, ``f`` irq flag.
-    ``value`` is what was spilled, None for raw bytes.
+    ``value`` is what was spilled (or the dynptr or iterator), None for raw bytes. ``text`` is the kernel's spelling.
     """
 
     off: int
@@ -72,16 +75,20 @@ class Slot:
     def text(self) -> str:
         if self.value is None:
             return self.bytes
-        return self.value.text if self.bytes in ("rrrrrrrr", "") else f"{self.bytes.strip('?')}:{self.value.text}"
+        return self.bytes.rstrip("rdi") + self.value.text
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One function's registers (number -> Value; absent: not initialised) and stack (offset -> Slot)."""
+    """One function's registers (number -> Value; absent: not initialised) and stack (offset -> Slot).
+
+    ``callback`` is ``cb`` in a function that a helper calls, ``async_cb`` in one that it calls later, else "".
+    """
 
     number: int = 0
     regs: Mapping[int, Value] = field(default_factory=dict)
     stack: Mapping[int, Slot] = field(default_factory=dict)
+    callback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
