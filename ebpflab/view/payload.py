@@ -1,0 +1,299 @@
+"""A trace as small messages that the browser reads: pure data, the same for the widget and the static page.
+
+::
+
+    head      JSON      program, verdict, listing, number of steps, steps a chunk
+    columns   binary    for every step: pc (u32 × n), distance back to its parent (u32 × n, 0: none), flags (u8 × n)
+    touched   binary    for every step: which cells it changed (u16 × n), for filters
+    chunk k   JSON      states of steps k·CHUNK … as changes, complete in itself
+
+    flags   7 6 5 | 4     | 3 2    | 1 0
+                  | notes | branch | kind       indexes into BRANCHES and KINDS
+    touched 15 … 12 | 11          | 10 … 0
+                    | stack slots | R10 … R0    of any frame
+
+A chunk interns every distinct value once, in ``cells`` (index 0 is "no such cell"). A state is given by what
+changed, ``[key, cell, key, cell, …]``: ``enter`` goes from the state in which the parent was left to the state on
+entry, ``leave`` from there to the state on leaving. A step without a parent in its chunk starts from nothing, so a
+jump never needs more than one chunk. ``key`` is ``frame << 12 | n`` with n = 0 … 15 for a register and 2048 + off
+for a stack slot; key -1 holds [number, callback] of the frames, -2 the references.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from array import array
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from ..isa import is_wide
+from ..trace import Slot, State, Trace, Value
+from .words import cell_words, repeats, verdict_words
+
+CHUNK = 1024
+KINDS = ("insn", "pruned", "rejected")
+BRANCHES = ("", "fall", "taken")
+FRAMES, REFS = -1, -2
+STACK_BIT = 11
+SAFE = 1 << 53  # beyond it JavaScript's numbers are not exact: such integers travel as strings
+
+_BOUNDS = ("umin", "umax", "smin", "smax", "u32_min", "u32_max", "s32_min", "s32_max")
+_OTHERS = {"off": 0, "value": 0, "mask": 0, "id": 0, "ref_id": 0, "range": 0, "size": 0, "map": "", "precise": False,
+           "frame": None, **dict.fromkeys(_BOUNDS, 0)}
+
+
+def const_bounds(value: int) -> dict[str, int]:
+    """The eight bounds that a known 64-bit number has; they need not be sent."""
+    low = value & 0xFFFF_FFFF
+    s64 = value - (1 << 64) if value >> 63 else value
+    s32 = low - (1 << 32) if low >> 31 else low
+    return dict(zip(_BOUNDS, (value, value, s64, s64, low, low, s32, s32), strict=True))
+
+
+def error_step(trace: Trace) -> int | None:
+    """The step at which the verdict fell, if the program was refused and any step was taken."""
+    if trace.ok or not trace.steps:
+        return None
+    last = len(trace.steps) - 1
+    return next((i for i in range(last, -1, -1) if trace.steps[i].kind == "rejected"), last)
+
+
+class Payload:
+    """The messages of one trace; each is made when it is asked for."""
+
+    def __init__(self, trace: Trace, chunk: int = CHUNK):
+        self.trace = trace
+        self.size = chunk
+
+    def __len__(self) -> int:
+        """How many chunks there are."""
+        return -(-len(self.trace.steps) // self.size)
+
+    @cached_property
+    def texts(self) -> dict[int, str]:
+        """Instruction -> disassembly, as its first visit was printed."""
+        texts: dict[int, str] = {}
+        for step in self.trace.steps:
+            texts.setdefault(step.pc, step.text)
+        return texts
+
+    def head(self) -> dict[str, Any]:
+        trace, verdict = self.trace, self.trace.verdict
+        program, stats = trace.program, trace.verdict.stats
+        at = error_step(trace)
+        pc = verdict.pc if verdict.pc is not None or at is None else trace.steps[at].pc
+        return {
+            "format": 1,
+            "program": {"name": program.name, "type": program.type},
+            "verdict": {
+                "result": verdict.result, "by": verdict.by, "error": verdict.error, "errno": verdict.errno,
+                "lines": list(verdict.error_lines), "pc": pc, "step": at, "words": verdict_words(trace),
+                "stats": {"processed": stats.processed, "states": stats.total_states, "peak": stats.peak_states},
+            },
+            "truncated": trace.truncated,
+            "listing": list(self.listing()),
+            "steps": len(trace.steps),
+            "chunk": self.size,
+        }
+
+    def listing(self) -> Iterator[dict[str, Any]]:
+        """One row an instruction: pc, text, and where they are known label, function and source line."""
+        program, hits, texts = self.trace.program, self.trace.hits(), self.texts
+        sources = dict(program.lines)
+        for step in self.trace.steps:
+            if step.source and step.pc not in sources:
+                sources[step.pc] = step.source
+        wide = False
+        for pc, insn in enumerate(program.insns):
+            if wide:
+                wide = False
+                continue
+            wide = is_wide(insn)
+            row: dict[str, Any] = {"pc": pc, "text": texts.get(pc) or self._disassembled(pc), "hits": hits.get(pc, 0)}
+            if name := program.labels.get(pc):
+                row["label"] = name
+            if name := program.functions.get(pc):
+                row["func"] = name
+            if line := sources.get(pc):
+                row["source"] = {"file": line.file, "line": line.line, "text": line.text}
+                if repeats(line, row["text"]):
+                    row["same"] = True  # not worth showing beside the instruction
+            yield row
+
+    def _disassembled(self, pc: int) -> str:
+        from ..asm import line  # only for what no step shows
+
+        return line(self.trace.program.insns, pc, syntax="kernel", maps=self.trace.program.maps)
+
+    def columns(self) -> bytes:
+        pcs, back, flags = array("I"), array("I"), bytearray()
+        kinds = {name: i for i, name in enumerate(KINDS)}
+        branches = {name: i << 2 for i, name in enumerate(BRANCHES)}
+        for index, step in enumerate(self.trace.steps):
+            pcs.append(step.pc)
+            back.append(0 if step.parent is None else index - step.parent)
+            flags.append(kinds[step.kind] | branches[step.branch] | bool(step.notes) << 4)
+        return _little(pcs) + _little(back) + bytes(flags)
+
+    def touched(self) -> bytes:
+        masks = array("H")
+        for step in self.trace.steps:
+            mask = 0
+            if step.before is not step.after:
+                for key, _ in _changes(step.before, step.after):
+                    if key >= 0:
+                        n = key & 0xFFF
+                        mask |= 1 << (n if n < 16 else STACK_BIT)
+            masks.append(mask)
+        return _little(masks)
+
+    def chunk(self, number: int) -> bytes:
+        """Chunk ``number`` as JSON. Raises IndexError if there is none."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"chunk {number} of {len(self)}")
+        first = number * self.size
+        steps = self.trace.steps[first:first + self.size]
+        table = _Cells()
+        body: dict[str, Any] = {"first": first, "cells": table.rows, "enter": [], "leave": [], "notes": {}, "texts": {}}
+        for offset, step in enumerate(steps):
+            base = None
+            if step.parent is not None and step.parent >= first:
+                base = steps[step.parent - first].after
+            body["enter"].append(table.delta(base, step.before))
+            body["leave"].append(table.delta(step.before, step.after))
+            if step.notes:
+                body["notes"][offset] = list(step.notes)
+            if step.text != self.texts[step.pc]:
+                body["texts"][offset] = step.text
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _little(numbers: array) -> bytes:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _flat(state: State) -> dict[int, Any]:
+    cells: dict[int, Any] = {FRAMES: tuple((f.number, f.callback) for f in state.frames), REFS: state.refs}
+    for frame in state.frames:
+        base = frame.number << 12
+        for number, value in frame.regs.items():
+            cells[base | number] = value
+        for off, slot in frame.stack.items():
+            cells[base | 2048 + off] = slot
+    return cells
+
+
+def _changes(before: State | None, after: State) -> Iterator[tuple[int, Any]]:
+    """(key, cell) for what is new or different in ``after``, (key, None) for what is gone.
+
+    Producers share what they do not change, so frames and mappings are compared by identity first.
+    """
+    if before is after:
+        return
+    if before is None:
+        yield from _flat(after).items()
+        return
+    if len(before.frames) == len(after.frames) and before.refs == after.refs:
+        for old, new in zip(before.frames, after.frames, strict=True):
+            if (old.number, old.callback) != (new.number, new.callback):
+                break
+            if old is new:
+                continue
+            base = new.number << 12
+            for lift, a, b in ((base, old.regs, new.regs), (base + 2048, old.stack, new.stack)):
+                if a is b:
+                    continue
+                for key, cell in b.items():
+                    was = a.get(key)
+                    if was is not cell and was != cell:
+                        yield lift + key, cell
+                for key in a:
+                    if key not in b:
+                        yield lift + key, None
+        else:
+            return
+    had, has = _flat(before), _flat(after)
+    for key, cell in has.items():
+        if had.get(key) != cell:
+            yield key, cell
+    for key in had:
+        if key not in has:
+            yield key, None
+
+
+class _Cells:
+    """Every distinct value once; row 0 stands for none."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = [None]
+        self._at: dict[Any, int] = {None: 0}
+        self._by_id: dict[int, int] = {}
+        self._kept: list[Any] = []  # so that an id() is not reused while the table lives
+
+    def delta(self, before: State | None, after: State) -> list[int]:
+        flat: list[int] = []
+        for key, cell in _changes(before, after):
+            flat += (key, self.number(cell))
+        return flat
+
+    def number(self, cell: Any) -> int:
+        found = self._by_id.get(id(cell))
+        if found is not None:
+            return found
+        number = self._at.get(cell)
+        if number is None:
+            row = self._row(cell)
+            number = self._at[cell] = len(self.rows)
+            self.rows.append(row)
+        self._by_id[id(cell)] = number
+        self._kept.append(cell)
+        return number
+
+    def _row(self, cell: Any) -> Any:
+        if isinstance(cell, tuple):
+            return list(cell)
+        if isinstance(cell, Slot):
+            row = {"bytes": cell.bytes, "text": cell.text, "words": cell_words(cell)}
+            if cell.value is not None:
+                row["value"] = self.number(cell.value)
+            return row
+        return value_row(cell)
+
+
+def value_row(v: Value) -> dict[str, Any]:
+    """A Value as JSON: its fields where they differ from 0 (for a known scalar: from what the number implies)."""
+    row: dict[str, Any] = {"type": v.type, "text": v.text, "words": cell_words(v)}
+    implied = const_bounds(v.value) if v.type == "scalar" and v.mask == 0 else {}
+    for name, absent in {**_OTHERS, **implied}.items():
+        have = getattr(v, name)
+        if have != absent:
+            row[name] = str(have) if isinstance(have, int) and abs(have) >= SAFE else have
+    if region := region_of(v):
+        row["region"] = region
+    return row
+
+
+def region_of(v: Value) -> list[Any] | None:
+    """[what, size, lowest, highest] of the memory a pointer points into and where in it it can point, in bytes.
+
+    For a packet ``size`` is what was proved; for the stack offsets are from its lowest byte (fp - 512).
+    """
+    kind = v.type.removesuffix("_or_null")
+    size: int | None = None
+    if kind in ("pkt", "pkt_meta"):
+        size = v.range if 0 <= v.range < 1 << 31 else 0
+    elif kind == "map_value" or kind.endswith("mem"):
+        size = v.size or None
+    elif kind == "fp":
+        size = 512
+    if size is None:
+        return None
+    varies = v.mask != 0 or v.umin != v.umax
+    low, high = (v.smin, v.smax) if varies else (v.value, v.value)
+    if kind == "fp":
+        low, high = low + 512, high + 512
+    return [kind, size, *(str(n) if abs(n) >= SAFE else n for n in (low + v.off, high + v.off))]

@@ -1,0 +1,17 @@
+"""What the browser is given: the files of this folder, put together to one module and one sheet."""
+
+from functools import cache
+from importlib.resources import files
+
+SCRIPTS = ("model.js", "draw.js", "stepper.js")
+
+
+@cache
+def module() -> str:
+    """The stepper as one ECMAScript module; it imports nothing."""
+    return "\n".join(files(__name__).joinpath(name).read_text("utf-8") for name in SCRIPTS)
+
+
+@cache
+def style() -> str:
+    return files(__name__).joinpath("stepper.css").read_text("utf-8")
