@@ -164,3 +164,28 @@ def _dimensions(element: Layout, rest: list[str], text: str) -> tuple[Layout, li
     for size in reversed(sizes):
         element = array(element, size)
     return element, rest
+
+
+def text(layout: Layout) -> str:
+    """The type language for ``layout``: ``parse(text(x))`` has the same size and members."""
+    if layout.kind in ("struct", "union"):
+        members = []
+        for field in layout.fields:
+            inner, dimensions = field.type, ""
+            while inner.kind == "array":
+                dimensions += f"[{inner.count}]"
+                inner = inner.element
+            if inner.kind == "bytes":
+                inner, dimensions = SCALARS["u8"], f"{dimensions}[{inner.size}]"
+            members.append(f"{text(inner)} {field.name}{dimensions};")
+        plain = compose(layout.kind, [(f.name, f.type) for f in layout.fields])
+        if plain.size == layout.size and [f.offset for f in plain.fields] == [f.offset for f in layout.fields]:
+            return f"{layout.kind} {{ {' '.join(members)} }}"
+        return f"bytes[{layout.size}]"
+    if layout.kind == "array":
+        inner, dimensions = layout, ""
+        while inner.kind == "array":
+            dimensions += f"[{inner.count}]"
+            inner = inner.element
+        return text(inner) + dimensions
+    return layout.name if layout.name in SCALARS else f"bytes[{layout.size}]"

@@ -1,0 +1,401 @@
+"""The assembler: text to ProgramSpec, one pass over the statements.
+
+Most statements are a dictionary look-up (``forms``). Those with a name in them (label, map, helper, constant) are
+first rewritten to numbers, then looked up in the same table; jumps are patched when all labels are known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+
+from ..abi import HELPER_IDS, HELPER_NAMES
+from ..abi.constants import CONSTANTS
+from ..errors import AsmError, EbpflabError, SpecError
+from ..isa import SLOT_BYTES, Insn, bits, slots
+from ..spec import ProgramSpec, SourceLine
+from . import messages
+from .directives import EMITTING, Declared, DirectiveError, declare
+from .expressions import evaluate
+from .forms import DIALECTS, FORMS, KERNEL_FORMS, KEYWORDS, OPERAND, OperandError, number, shape
+
+_NAME = r"[A-Za-z_.$][\w.$]*"
+_LABEL = re.compile(rf"\s*({_NAME}|\d+)\s*:(?!:)")
+_LABELS = re.compile(rf"^[ \t]*(?:[0-9a-f]{{16}} <)?({_NAME})>?:", re.M)
+_DIRECTIVE = re.compile(r"\s*\.(\w+)(?=\s|$)[ \t]*(.*)$")
+_DIRECTIVES = re.compile(r"^[ \t]*\.(\w+)(?=\s|$)[ \t]*(.*)$", re.M)
+_SECTION = re.compile(r"\s*[0-9a-f]{16} <([^>]+)>:\s*$")                          # llvm-objdump's function head
+_DUMP = re.compile(r"\s*[0-9a-f]+:\s+(?:[0-9a-f]{2} ){7}[0-9a-f]{2}(?:(?: [0-9a-f]{2}){8})?\s+")
+_KERNEL = re.compile(r"\s*(?:\d+:\s*)?\(([0-9a-f]{2})\)\s*")
+_COMMENT = re.compile(r"//|(?<!\w)#|#(?!\d)|^\s*;")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BLOCK = re.compile(r"/\*.*?\*/", re.S)
+_BRANCH = re.compile(rf"(.*\b(?:goto|gotol|may_goto)\s+)({_NAME}|\d+[fb])(\s*)$")
+_MNEMONIC_BRANCH = re.compile(rf"(\s*(?:ja|ja32|j[a-z]+(?:32)?\s.*,)\s*)({_NAME}|\d+[fb])(\s*)$")
+_CALL = re.compile(rf"(\s*call\s+)(local\s+|helper\s+|kfunc\s+)?({_NAME}|kernel-function)(?:#(\d+)(?::(-?\d+))?)?\s*$")
+_FUNC = re.compile(rf"(?<=func\[)\s*({_NAME})\s*(?=\])")
+_MAP = re.compile(rf"(?<=map\[)\s*({_NAME})\s*(?=\])")
+_REFERENCE = re.compile(rf"(\s*r\d+\s*=\s*|\s*lddw\s+%?r\d+\s*,\s*)&?({_NAME})(\s*[+-]\s*\d+)?(\s+ll)?\s*$")
+_WORD = re.compile(_NAME)
+_REGISTER = re.compile(r"[rw]\d+$")
+_INT = r"(?:0[xX][0-9a-fA-F]+|\d+)"
+_SUM = re.compile(rf"[+-]?\s*(?<![\w.]){_INT}(?:\s*(?:<<|>>|[-+*/%&|^])\s*~?{_INT})+")
+_SIGNS = re.compile(r"([+-])\s*([+-])(?=\s*[\d])")
+_WIDE = bits.LD | bits.IMM | bits.DW
+_MEMO_LIMIT = 20_000
+
+_memos: dict[str, dict[str, object]] = {name: {} for name in FORMS}
+
+
+def assemble(text: str, *, type: str = "xdp", name: str = "prog", license: str = "GPL", file: str = "<cell>",
+             syntax: str = "auto") -> ProgramSpec:
+    """Assemble ``text`` in any of the dialects (``syntax`` names one: ``llvm``, ``kernel``, ``mnemonic``).
+
+    ``type``, ``name`` and ``license`` hold unless a directive says otherwise (``ebpflab.asm.directives``).
+    Raises AsmError with line, column, caret and what was probably meant.
+    """
+    if syntax not in FORMS:
+        raise EbpflabError(f"unknown syntax {syntax!r}", hint="known: auto, " + ", ".join(DIALECTS))
+    return _Assembly(text, file, syntax).run({"type": type, "name": name, "license": license})
+
+
+class _Lines(Mapping):
+    """Slot -> SourceLine, made when asked for: a program of 1e5 lines needs few of them."""
+
+    def __init__(self, file: str, source: list[str], starts: dict[int, int]):
+        self.file, self.source, self.starts = file, source, starts
+
+    def __getitem__(self, pc: int) -> SourceLine:
+        line = self.starts[pc]
+        text = self.source[line - 1]
+        return SourceLine(self.file, line, len(text) - len(text.lstrip()) + 1, text.strip())
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.starts)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+class _Assembly:
+    """One run: the state of a pass over one source."""
+
+    def __init__(self, text: str, file: str, syntax: str):
+        self.text, self.file, self.syntax = text, file, syntax
+        self.lines = text.splitlines()
+        self.forms, self.memo = FORMS[syntax], _memos[syntax]
+        self.slots: list[tuple[int, int, int, int, int]] = []
+        self.labels: dict[str, int] = {}
+        self.numeric: list[tuple[str, int]] = []          # 1: may be defined often, 1f and 1b choose
+        self.fixups: list[tuple[int, str, int, int]] = []   # slot, label, line, column
+        self.functions: dict[int, str] = {}
+        self.declared = Declared()
+        self.line = 0
+
+    # -- the passes -----------------------------------------------------------------------------------------
+
+    def run(self, options: dict[str, str]) -> ProgramSpec:
+        text = self.text
+        if "/*" in text:
+            text = _BLOCK.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
+        self.known_labels = set(_LABELS.findall(text)) if ":" in text else set()
+        if "." in text:
+            self._directives(text)
+        self.names = {**CONSTANTS, **self.declared.constants}
+        self.map_index = {m.name: i for i, m in enumerate(self.declared.maps)}
+        numbers, starts = self._statements(text.splitlines())
+        self._patch()
+        first = self.declared.options.get("name", options["name"])
+        make = Insn._make
+        return ProgramSpec(
+            tuple([make(slot) for slot in self.slots]), maps=tuple(self.declared.maps),
+            labels={pc: name for name, pc in reversed(self.labels.items())},
+            functions={0: first, **self.functions} if self.slots else {},
+            lines=_Lines(self.file, self.lines, dict(zip(starts, numbers, strict=True))), source=self.text,
+            **{**options, **self.declared.options},
+        )
+
+    def _directives(self, text: str) -> None:
+        """Directives first, wherever they stand: maps and constants may be used before their line."""
+        for match in _DIRECTIVES.finditer(text):
+            if match[1] in EMITTING:
+                continue
+            self.line = text.count("\n", 0, match.start()) + 1
+            try:
+                declare(match[1], _uncomment(match[2]).strip(), self.declared)
+            except DirectiveError as error:
+                raise self._error(error.what, error.word, error.hint) from None
+            except (SpecError, OperandError) as error:
+                raise self._error(str(getattr(error, "what", error)), "", getattr(error, "hint", None)) from None
+        try:
+            self.declared.finish()
+        except SpecError as error:
+            raise self._error(error.what, "", error.hint) from None
+
+    def _statements(self, lines: list[str]) -> tuple[list[int], list[int]]:
+        split, known, slots_ = OPERAND.split, self.memo.get, self.slots
+        emit = slots_.append
+        numbers: list[int] = []
+        starts: list[int] = []
+        for self_line, text in enumerate(lines, 1):
+            parts = split(text)
+            read = known("\0".join(parts[::2]))
+            before = len(slots_)
+            if read is None:
+                self.line = self_line
+                self._line(text)
+                for at in range(before, len(slots_)):
+                    if at == before or slots_[at][0] or slots_[at - 1][0] != _WIDE:
+                        numbers.append(self_line)
+                        starts.append(at)
+                continue
+            numbers.append(self_line)
+            starts.append(before)
+            try:
+                read(parts, emit)
+            except OperandError as error:
+                self.line = self_line
+                raise self._operand(parts, 0, error) from None
+        return numbers, starts
+
+    def _line(self, text: str) -> None:
+        """A line that is not in the memo: comment, label, directive, names, several statements."""
+        text = _uncomment(text)
+        if text.isspace() or not text:
+            return
+        directive = _DIRECTIVE.match(text)
+        if directive and not _LABEL.match(text):
+            if directive[1] in EMITTING:
+                self._emit_raw(directive)
+            return
+        kernel = _KERNEL.match(text)
+        if kernel:
+            if self.syntax not in ("auto", "kernel"):
+                raise self._error("this line is in the kernel log's spelling", kernel[0].strip(),
+                                  f"syntax={self.syntax!r} was asked for; use auto or kernel")
+            self._statement(text.split(";", 1)[0], kernel.end(), int(kernel[1], 16))
+            return
+        head = _SECTION.match(text)
+        if head:
+            self._label(head[1], text)
+            return
+        dump = _DUMP.match(text)
+        at = dump.end() if dump else 0
+        for piece in text[at:].split(";"):
+            end = at + len(piece)
+            while (label := _LABEL.match(text, at, end)) is not None:
+                self._label(label[1], text)
+                at = label.end()
+            if not text[at:end].isspace() and at < end:
+                self._statement(text[:end], at, None)
+            at = end + 1
+
+    # -- one statement --------------------------------------------------------------------------------------
+
+    def _statement(self, text: str, at: int, opcode: int | None) -> None:
+        """``text[at:]`` is one statement; ``opcode`` is what a kernel line says in parentheses."""
+        statement = text[at:].rstrip()
+        statement = re.sub(r"\s*<[^<>]*>$", "", statement) if statement.endswith(">") else statement
+        parts = OPERAND.split(statement)
+        if self._read(parts, at, opcode):
+            return
+        rewritten = self._names(statement, at)
+        if rewritten != statement:
+            changed = OPERAND.split(rewritten)
+            if self._read(changed, at, opcode, statement):
+                return
+        raise messages.unreadable(self, statement, rewritten, at, opcode)
+
+    def _read(self, parts: list[str], at: int, opcode: int | None, original: str = "") -> bool:
+        key = shape(parts)
+        form = self.forms.get(key) if opcode is None else KERNEL_FORMS.get((opcode, key))
+        if form is None:
+            return False
+        if opcode is None and not original:
+            if len(self.memo) > _MEMO_LIMIT:
+                self.memo.clear()
+            self.memo["\0".join(parts[::2])] = form.read
+        try:
+            form.read(parts, self.slots.append)
+        except OperandError as error:
+            raise self._operand(parts, at, error, form, original) from None
+        return True
+
+    def _names(self, statement: str, at: int) -> str:
+        """The statement with every name turned into a number (jumps to labels get a distance of 0 and a fixup)."""
+        branch = _BRANCH.match(statement) or _MNEMONIC_BRANCH.match(statement)
+        if branch and not _REGISTER.match(branch[2]) and branch[2] not in self.declared.constants:
+            self._fix(branch[2], at + branch.start(2))
+            statement = f"{branch[1]}+0"
+        call = _CALL.match(statement)
+        if call:
+            return self._call(call, at)
+        statement = _MAP.sub(lambda m: str(self._map(m[1], at + m.start(1))), statement)
+        func = _FUNC.search(statement)
+        if func and func[1] != "pc":
+            self._fix(func[1], at + func.start(1))
+            return statement[:func.start()] + "pc+0" + statement[func.end():]
+        reference = _REFERENCE.match(statement)
+        if reference and not _REGISTER.match(reference[2]):
+            found = self._reference(reference, at)
+            if found is not None:
+                return found
+        if _WORD.search(statement):
+            statement = _WORD.sub(lambda m: self._value(m), statement)
+        statement = _SIGNS.sub(lambda m: "-" if m[1] != m[2] else "+", statement)
+        return _SUM.sub(self._sum, statement)
+
+    def _value(self, match: re.Match) -> str:
+        word = match[0]
+        if word == "fp":
+            return "r10"
+        if word in KEYWORDS or word not in self.names or _REGISTER.match(word):
+            return word
+        return str(self.names[word])
+
+    @staticmethod
+    def _sum(match: re.Match) -> str:
+        value = evaluate(match[0], {})
+        return f"{value:+d}" if match[0][0] in "+-" else str(value)
+
+    def _call(self, call: re.Match, at: int) -> str:
+        head, how, name, id_, off = call.groups()
+        column = at + call.start(3)
+        how = (how or "").strip()
+        if id_ is not None:
+            plain = name.removeprefix("bpf_")
+            if name == "unknown" or (how != "kfunc" and HELPER_NAMES.get(int(id_)) == plain):
+                return f"{head}{id_}"
+            return f"{head}kfunc#{id_}" + (f":{off}" if off else "")
+        if how == "local" or (not how and name in self.known_labels):
+            self._fix(name, column, function=True)
+            return f"{head}local +0" if how == "local" or self.syntax == "mnemonic" else f"{head}pc+0"
+        plain = name.removeprefix("bpf_")
+        if plain in HELPER_IDS:
+            return f"{head}{HELPER_IDS[plain]}"
+        if name in self.names:
+            return f"{head}{self.names[name]}"
+        near = get_close_matches(plain, HELPER_IDS, 1) or get_close_matches(name, self.known_labels, 1)
+        shown = f"bpf_{near[0]}" if near and near[0] in HELPER_IDS else near[0] if near else ""
+        raise self._error(f"unknown helper or function {name!r}", column, f"did you mean {shown!r}?" if near else
+                          "call a helper by name or number, a label of this program, or a kernel function as NAME#ID",
+                          length=len(name))
+
+    def _reference(self, reference: re.Match, at: int) -> str | None:
+        """``r1 = NAME ll``: the address of a map, a variable or a function; None for a plain constant."""
+        head, name, off, ll = reference.groups()
+        tail = "" if "lddw" in head else " ll"
+        if name in self.map_index:
+            index = self.map_index[name]
+            return f"{head}map[{index}]" + (f"[0]{off.replace(' ', '')}" if off else "") + tail
+        if name in self.declared.data:
+            section, start, _, _ = self.declared.data[name]
+            extra = number(off) if off else 0
+            return f"{head}map[{self.map_index[section]}][0]{start + extra:+d}{tail}"
+        if name in self.names:
+            return None
+        if name in self.known_labels and not off:
+            self._fix(name, at + reference.start(2), function=True)
+            return f"{head}func[pc+0]{tail}"
+        if ll or tail == "" or "&" in reference[0]:
+            known = [*self.map_index, *self.declared.data, *self.names, *self.known_labels]
+            near = get_close_matches(name, known, 1)
+            raise self._error(f"unknown map, variable or constant {name!r}", at + reference.start(2),
+                              f"did you mean {near[0]!r}?" if near else "declare a map with .map NAME TYPE KEY VALUE N",
+                              length=len(name))
+        return None
+
+    def _map(self, name: str, column: int) -> int:
+        if name in self.map_index:
+            return self.map_index[name]
+        near = get_close_matches(name, self.map_index, 1)
+        raise self._error(f"unknown map {name!r}", column, f"did you mean {near[0]!r}?" if near else
+                          "declare it with .map NAME TYPE KEY VALUE MAX_ENTRIES", length=len(name))
+
+    def _emit_raw(self, directive: re.Match) -> None:
+        for word in directive[2].replace(",", " ").split():
+            try:
+                value = number(word)
+                raw = value.to_bytes(SLOT_BYTES, "little", signed=value < 0)
+            except (ValueError, OverflowError) as error:
+                raise self._error(f"{word!r} is not a number of 64 bits", word) from error
+            self.slots.extend(slots(raw))
+
+    # -- labels ---------------------------------------------------------------------------------------------
+
+    def _label(self, name: str, text: str) -> None:
+        if name.isdigit():
+            self.numeric.append((name, len(self.slots)))
+            return
+        if name in self.labels:
+            raise self._error(f"label {name!r} is defined twice", text.find(name), length=len(name))
+        self.labels[name] = len(self.slots)
+        if name in self.declared.functions:
+            self.functions[len(self.slots)] = name
+
+    def _fix(self, label: str, column: int, function: bool = False) -> None:
+        self.fixups.append((len(self.slots), label, self.line, column if not function else ~column))
+
+    def _patch(self) -> None:
+        """Put distances into jumps, calls and function references."""
+        for pc, label, line, column in self.fixups:
+            function, column = column < 0, column if column >= 0 else ~column
+            self.line = line
+            target = self._target(label, pc, column)
+            opcode, dst, src, off, imm = self.slots[pc]
+            distance = target - pc - 1
+            if opcode in (bits.JMP32 | bits.JA, bits.JMP | bits.CALL, _WIDE):
+                imm = distance
+            elif -0x8000 <= distance <= 0x7FFF:
+                off = distance
+            else:
+                raise self._error(f"label {label!r} is {distance} slots away, a jump reaches 32767", column,
+                                  "gotol (ja32) reaches farther", length=len(label))
+            self.slots[pc] = (opcode, dst, src, off, imm)
+            if function:
+                self.functions[target] = label
+
+    def _target(self, label: str, pc: int, column: int) -> int:
+        if label in self.labels:
+            return self.labels[label]
+        if label[0].isdigit():
+            places = [at for name, at in self.numeric if name == label[:-1]]
+            forward = label[-1] == "f"
+            chosen = [at for at in places if at > pc][:1] if forward else [at for at in places if at <= pc][-1:]
+            if chosen:
+                return chosen[0]
+        if label == "exit":        # bpf_conformance: the first exit instruction
+            for at, slot in enumerate(self.slots):
+                if slot[0] == bits.JMP | bits.EXIT and not (at and self.slots[at - 1][0] == _WIDE):
+                    return at
+        near = get_close_matches(label, self.labels, 1)
+        raise self._error(f"label {label!r} is not defined", column, f"did you mean {near[0]!r}?" if near else
+                          "put it as NAME: before an instruction", length=len(label))
+
+    # -- errors ---------------------------------------------------------------------------------------------
+
+    def _error(self, what: str, where: str | int = "", hint: str | None = None, length: int = 0) -> AsmError:
+        """An error in the current line; ``where`` is the offending word or a column from 0."""
+        text = self.lines[self.line - 1] if 0 < self.line <= len(self.lines) else ""
+        if isinstance(where, str):
+            at = max(text.find(where), 0) if where else len(text) - len(text.lstrip())
+            length = length or len(where) or len(text.strip())
+        else:
+            at = where
+        return AsmError(what, source=self.text, file=self.file, line=max(self.line, 1), column=at + 1,
+                        length=length or 1, hint=hint)
+
+    def _operand(self, parts: list[str], at: int, error: OperandError, form=None, original: str = "") -> AsmError:
+        """Find the operand that was wrong, by converting each again."""
+        return messages.wrong_operand(self, parts, at, error, form or self.forms.get(shape(parts)), original)
+
+
+def _uncomment(text: str) -> str:
+    """The line without its comment; a quoted string keeps what looks like one."""
+    if '"' in text:
+        masked = _QUOTED.sub(lambda m: "\1" * len(m[0]), text)
+        match = _COMMENT.search(masked)
+        return text[:match.start()] if match else text
+    match = _COMMENT.search(text)
+    return text[:match.start()] if match else text

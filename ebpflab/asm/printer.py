@@ -1,0 +1,183 @@
+"""The disassembler: one instruction as text, or a whole program as text that assembles back to the same bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..abi import HELPER_NAMES
+from ..errors import EbpflabError
+from ..isa import Insn, Op, encode, op_of
+from ..isa.bits import PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, U32
+from ..spec import MapSpec, ProgramSpec
+from .forms import DIALECTS, KEYWORDS, PRINTERS
+
+_NAME = re.compile(r"[A-Za-z_.$][\w.$]*\Z")
+_REGISTER = re.compile(r"[rw]\d+\Z|fp\Z|pc\Z")
+_WIDE_OPCODE = 0x18
+
+
+def usable(name: str) -> bool:
+    """Can ``name`` stand in assembly text as a label or map without being taken for something else?"""
+    return bool(_NAME.match(name)) and name not in KEYWORDS and not _REGISTER.match(name)
+
+
+class Names:
+    """What the printers know by name: labels, maps, kernel functions. Unknown things stay numbers."""
+
+    def __init__(self, maps: Sequence[MapSpec] = (), labels: Mapping[int, str] | None = None,
+                 kfuncs: Mapping[int, str] | None = None, symbols: bool = True):
+        names = [m.name for m in maps]
+        self.maps = {i: n for i, n in enumerate(names) if usable(n) and names.count(n) == 1}
+        self.labels, self.kfuncs, self.symbols = labels or {}, kfuncs or {}, symbols
+
+    def jump(self, pc: int, distance: int) -> str:
+        return self.labels.get(pc + 1 + distance) or f"{distance:+d}"
+
+    def callee(self, pc: int, distance: int) -> str:
+        return self.labels.get(pc + 1 + distance) or f"pc{distance:+d}"
+
+    def map(self, index: int) -> str:
+        return self.maps.get(index) or str(index)
+
+    def helper(self, number: int) -> str:
+        if self.symbols and number in HELPER_NAMES:
+            return f"bpf_{HELPER_NAMES[number]}"
+        return str(number)
+
+    def helper_id(self, number: int) -> str:
+        """As ``func_id_name()`` of kernel/bpf/disasm.c."""
+        return f"bpf_{HELPER_NAMES[number]}#{number}" if number in HELPER_NAMES else f"unknown#{number}"
+
+    def kfunc(self, number: int, off: int) -> str:
+        return f"{self.kfuncs.get(number, 'kfunc')}#{number}" + (f":{off}" if off else "")
+
+    @staticmethod
+    def unsigned(low: int, high: int) -> int:
+        return low & U32 | (high & U32) << 32
+
+    @staticmethod
+    def signed(low: int, high: int) -> int:
+        return ((low & U32 | (high & U32) << 32) ^ 1 << 63) - (1 << 63)
+
+
+_PLAIN = Names()
+
+
+def line(insns: Sequence[Insn], pc: int, *, syntax: str = "kernel", maps: Sequence[MapSpec] = (),
+         kfuncs: Mapping[int, str] | None = None) -> str:
+    """The instruction at slot ``pc``. ``kernel`` spelling is the verifier log's, ``(b7) r0 = 2``.
+
+    ``maps`` puts names where a wide load holds a map's index; ``kfuncs`` (BTF id -> name) does so for kernel
+    functions. A slot that is no instruction is shown as its bytes: ``.8byte 0x…``.
+    """
+    insn = insns[pc]
+    op = op_of(insn)
+    if op is None:
+        return _bytes(insn)
+    env = Names(maps, kfuncs=kfuncs) if maps or kfuncs else _PLAIN
+    upper = insns[pc + 1].imm if op.kind == "lddw" and pc + 1 < len(insns) else 0
+    return _printers(syntax)[op](pc, insn.dst, insn.src, insn.off, insn.imm, upper, env)
+
+
+def disassemble(program: ProgramSpec | Sequence[Insn], *, syntax: str = "llvm", symbols: bool = True,
+                source: bool = False) -> str:
+    """Text that ``assemble`` reads back to the same bytes, one instruction a line.
+
+    A ProgramSpec also prints its directives (type, licence, maps). ``symbols=False`` keeps plain distances and
+    helper numbers. ``source=True`` puts the source lines between, as comments.
+    Slots that are not instructions come out as ``.8byte 0x…  # why``: they keep their bytes.
+    """
+    spec = program if isinstance(program, ProgramSpec) else None
+    insns = program.insns if spec else tuple(program)
+    head = list(_directives(spec)) if spec else []
+    labels = _labels(insns, spec) if symbols else {}
+    env = Names(spec.maps if spec else (), labels, symbols=symbols)
+    kernel = syntax == "kernel"
+    printers = _printers(syntax)
+    sources = spec.lines if spec and source else {}
+    out, last, pc, end = head, None, 0, len(insns)
+    indent = "    " if labels and not kernel else ""
+    while pc < end:
+        insn = insns[pc]
+        if sources and (at := sources.get(pc)) is not None and at != last:
+            out.append(f"; {at.text.strip()}")
+            last = at
+        if labels and pc in labels:
+            out.append(f"{labels[pc]}:")
+        op = op_of(insn)
+        why = _broken(op, insns, pc)
+        if why:
+            out.append(f"{indent}{_bytes(insn)}  # {why}")
+            pc += 1
+            continue
+        opcode, dst, src, off, imm = insn
+        upper = insns[pc + 1][4] if opcode == _WIDE_OPCODE else 0
+        text = printers[op](pc, dst, src, off, imm, upper, env)
+        out.append(f"{pc}: {text}" if kernel else indent + text)
+        pc += 2 if opcode == _WIDE_OPCODE else 1
+    return "\n".join(out) + "\n" if out else ""
+
+
+def _printers(syntax: str):
+    try:
+        return PRINTERS[syntax]
+    except KeyError:
+        raise EbpflabError(f"unknown syntax {syntax!r}", hint="known: " + ", ".join(DIALECTS)) from None
+
+
+def _bytes(insn: Insn) -> str:
+    return f".8byte 0x{int.from_bytes(encode((insn,)), 'little'):016x}"
+
+
+def _broken(op: Op | None, insns: Sequence[Insn], pc: int) -> str:
+    """Why the slot cannot be written as an instruction, "" if it can."""
+    insn = insns[pc]
+    if op is None:
+        return "not an instruction"
+    if insn[1] > 10 or insn[2] > 10:
+        return "no such register"
+    if insn[0] == _WIDE_OPCODE:
+        if pc + 1 == len(insns) or insns[pc + 1][:4] != (0, 0, 0, 0):
+            return "wide load without its second slot"
+        if "next" not in op.operands and insns[pc + 1][4]:
+            return "reserved field set in the second slot"
+    return ""
+
+
+def _labels(insns: Sequence[Insn], spec: ProgramSpec | None) -> dict[int, str]:
+    """A name for every slot that something jumps to, calls or takes the address of."""
+    from .cfg import targets
+
+    wide = {pc + 1 for pc, insn in enumerate(insns) if insn[0] == _WIDE_OPCODE}
+    known = {**spec.labels, **spec.functions} if spec else {}
+    taken: set[str] = set()
+    labels = {}
+    for pc, prefix in sorted(targets(insns).items()):
+        if pc >= len(insns) or pc < 0 or pc in wide:
+            continue
+        name = known.get(pc, "")
+        if not usable(name) or name in taken:
+            name = f"{prefix}{pc}"
+        taken.add(name)
+        labels[pc] = name
+    return labels
+
+
+def _directives(spec: ProgramSpec) -> Iterator[str]:
+    from .directives import print_map
+
+    yield f".type {spec.type}"
+    if spec.name != "prog":
+        yield f".name {spec.name}"
+    if spec.license != "GPL":
+        yield f".license {spec.license}"
+    for key in ("attach_type", "kern_version", "flags", "ifindex"):
+        if getattr(spec, key):
+            yield f".{key} {getattr(spec, key)}"
+    used = {insn.imm for insn in spec.insns if insn.opcode == _WIDE_OPCODE
+            and insn.src in (PSEUDO_MAP_FD, PSEUDO_MAP_VALUE)}
+    for index, map_ in enumerate(spec.maps):
+        yield print_map(map_, index if index in used and not usable(map_.name) else None)
+    yield ""
+
