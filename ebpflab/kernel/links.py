@@ -44,11 +44,20 @@ HOOKS = {
 
 
 class Link(syscall.Fd):
-    """An attachment that lasts until it is closed."""
+    """An attachment that lasts until it is closed; ``on_close`` is then called. ``native``: XDP in the driver."""
+
+    native = False
 
     def __init__(self, fd: int):
         super().__init__(fd)
         self.id = ids.info("link", fd)["id"]
+        self.on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        super().close()
+        done, self.on_close = self.on_close, None
+        if done:
+            done()
 
 
 def attach(prog_fd: int, where: dict) -> Link:

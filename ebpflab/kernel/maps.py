@@ -5,7 +5,11 @@ What a map that changes meanwhile does to the reading is counted, not hidden:
 
 ``lost``        an entry that was listed and gone when its value was asked for
 ``duplicates``  a key that came twice (the walk starts over when the key it stands on is deleted); kept once
-``torn``        rows whose value never read the same twice in a row (only with ``settle``: it costs a second reading)
+``unsettled``   rows whose value never read the same twice in a row (only with ``settle``: it costs a second reading)
+
+A value of up to 8 bytes is always whole. A longer one that a program changes in place may be read half old, half
+new: settling finds the rows that move, but not a writer that was interrupted half-way and stands still. Only a
+bpf_spin_lock in the value and the flag BPF_F_LOCK exclude that.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ _KEYED = frozenset((1, 5, 9, 10, 11, 13, 18, 25))
 #: types without keys to walk
 _KEYLESS = {22: "queue", 23: "stack", 27: "ringbuf", 30: "bloom_filter", 31: "user_ringbuf", 33: "arena"}
 _NO_BATCH = (E.EINVAL, E.EOPNOTSUPP, explain.ENOTSUPP)
+_LOCK = 4           # BPF_F_LOCK
 _CHUNK = 64 << 20  # bytes that one batch call may fill
 
 _LOOKUP, _NEXT = syscall.ATTRS["MAP_LOOKUP_ELEM"], syscall.ATTRS["MAP_GET_NEXT_KEY"]
@@ -119,20 +124,22 @@ class Map(syscall.Fd):
                                 where=f"{self._where}, row {attr.get(buffer, 'count')} of {count}")
         return count
 
-    def read(self, limit: int = 0, settle: int = 0) -> dict:
-        """All entries, at most ``limit`` if not 0. With ``settle`` a row counts as good once it read the same twice
-        in a row, tried up to ``settle`` times more; ``torn`` lists the rows that did not (None: not looked for).
+    def read(self, limit: int = 0, settle: int = 0, flags: int = 0) -> dict:
+        """All entries, at most ``limit`` if not 0. With ``settle`` a row counts as good once it read the same twice in
+        a row, tried up to ``settle`` times more; ``unsettled`` lists the rows that did not (None: not looked for).
+        ``flags``: BPF_F_LOCK (4) takes each value's bpf_spin_lock.
 
-        -> {"keys", "values": bytes, "count", "cpus", "lost", "duplicates", "torn", "how": "batch"|"walk", "seconds"}
+        -> {"keys", "values": bytes, "count", "cpus", "lost", "duplicates", "unsettled", "how", "seconds"}
         """
         if self.type in _KEYLESS:
             raise KernelError(f"a {_KEYLESS[self.type]} map has no keys, so it cannot be read as a table",
                               errno=E.EOPNOTSUPP, where=self._where)
-        found = self._batch(limit) or self._walk(limit)
-        found["torn"] = self._settle(found, settle) if settle else [] if self.value_size <= 8 else None
+        found = self._batch(limit, flags) or self._walk(limit, flags)
+        whole = self.value_size <= 8 or flags & _LOCK
+        found["unsettled"] = self._settle(found, settle) if settle else [] if whole else None
         return {**found, "cpus": self.cpus, "seconds": time.monotonic()}
 
-    def _batch(self, limit: int) -> dict | None:
+    def _batch(self, limit: int, flags: int = 0) -> dict | None:
         """BPF_MAP_LOOKUP_BATCH until the end; None if this kernel or map type has none."""
         attr = syscall.ATTRS["MAP_LOOKUP_BATCH"]
         room = max(1, min(limit or self.max_entries, self.max_entries, _CHUNK // (self.key_size + self.width)))
@@ -146,6 +153,7 @@ class Map(syscall.Fd):
             key_memory, key_at = syscall.buffer(room * self.key_size)
             value_memory, value_at = syscall.buffer(room * self.width)
             buffer = attr.pack({"map_fd": self.fd, "count": room, "keys": key_at, "values": value_at,
+                                "elem_flags": flags,
                                 "in_batch": syscall.address(place) if started else 0,
                                 "out_batch": syscall.address(place)})
             _, errno = syscall.call(attr, buffer)
@@ -181,7 +189,7 @@ class Map(syscall.Fd):
             found.update(keys=b"".join(rows), values=b"".join(rows.values()), count=len(rows))
         return found
 
-    def _walk(self, limit: int) -> dict:
+    def _walk(self, limit: int, flags: int = 0) -> dict:
         """Key by key: what every kernel and map type has."""
         rows: dict[bytes, bytes] = {}
         lost = duplicates = 0
@@ -190,7 +198,7 @@ class Map(syscall.Fd):
         for _ in range(4 * self.max_entries + 16):
             if key is None or (limit and len(rows) >= limit):
                 break
-            value = self.lookup(key)
+            value = self.lookup(key, flags)
             if value is not None:
                 duplicates += key in rows
                 rows[key] = value
@@ -211,7 +219,7 @@ class Map(syscall.Fd):
         size, width = self.key_size, self.width
         second = {again["keys"][i * size:(i + 1) * size]: again["values"][i * width:(i + 1) * width]
                   for i in range(again["count"])}
-        values, torn = bytearray(found["values"]), []
+        values, unsettled = bytearray(found["values"]), []
         for row in range(found["count"]):
             key, last = found["keys"][row * size:(row + 1) * size], bytes(values[row * width:(row + 1) * width])
             value = second.get(key)
@@ -220,10 +228,10 @@ class Map(syscall.Fd):
                     break
                 last, value = value, self.lookup(key)
             if value is None or value != last:
-                torn.append(row)
+                unsettled.append(row)
             values[row * width:(row + 1) * width] = last
         found["values"] = bytes(values)
-        return torn
+        return unsettled
 
 
 def create(type: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, name: str = "", *,

@@ -9,15 +9,10 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 
-from . import rtnetlink, syscall, traffic
+from . import syscall
 
 _CLONE_NEWNET = 0x4000_0000
-
-ENDS = ("lab0", "lab1")
-#: locally administered (bit 1 of the first byte), the same in every lab network so that frames can be written down
-MACS = {"lab0": bytes.fromhex("020000000000"), "lab1": bytes.fromhex("020000000001")}
 
 
 def in_thread(function):
@@ -55,59 +50,3 @@ def inside(namespace: syscall.Fd, function):
         return function()
 
     return in_thread(enter)
-
-
-def _quiet() -> None:
-    """No IPv6 in this namespace: it would send frames of its own (DAD, MLD, router solicitations) and be counted."""
-    for which in ("all", "default"):
-        switch = Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6")
-        if switch.exists():
-            switch.write_text("1")
-
-
-class LabNet:
-    """Two namespaces joined by a veth pair, lab0 in one, lab1 in the other; nothing else is on the wire."""
-
-    def __init__(self) -> None:
-        self.namespaces: dict[str, syscall.Fd] = {}
-        self._senders: dict[str, traffic.Sender] = {}
-        try:
-            for end in ENDS:
-                self.namespaces[end] = create()
-                inside(self.namespaces[end], _quiet)
-            first, second = ENDS
-            self.inside(first, rtnetlink.veth, first, MACS[first], second, MACS[second], self.namespaces[second].fd)
-            for end in ENDS:
-                self.inside(end, self._bring_up, end)
-        except BaseException:
-            self.close()
-            raise
-
-    @staticmethod
-    def _bring_up(end: str) -> None:
-        rtnetlink.gro(end, True)  # so that frames which XDP sends back or redirects arrive (see rtnetlink.gro)
-        rtnetlink.up(end)
-
-    def inside(self, end: str, function, *args):
-        """Run ``function(*args)`` in the namespace of ``end``."""
-        if end not in self.namespaces:
-            raise syscall.explain.error("netlink", 19, where=f"{end!r}", hint=f"the ends are {' and '.join(ENDS)}")
-        return inside(self.namespaces[end], lambda: function(*args))
-
-    def send(self, end: str, frames: list[bytes], count: int, pps: float) -> dict:
-        """Frames out of ``end``: {"sent", "dropped", "seconds"}; dropped ones the device itself threw away."""
-        if end not in self._senders:
-            self._senders[end] = self.inside(end, traffic.Sender, end)
-        before = self.stats(end)["tx_dropped"]
-        result = self._senders[end].send(frames, count, pps)
-        return {**result, "dropped": self.stats(end)["tx_dropped"] - before}
-
-    def stats(self, end: str) -> dict:
-        return self.inside(end, rtnetlink.stats, end)
-
-    def close(self) -> None:
-        for sender in self._senders.values():
-            sender.close()
-        for namespace in self.namespaces.values():
-            namespace.close()
-        self._senders, self.namespaces = {}, {}

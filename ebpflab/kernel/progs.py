@@ -161,6 +161,11 @@ def run(fd: int, data: bytes = b"", ctx: bytes = b"", repeat: int = 1, flags: in
             "duration_ns": attr.get(buffer, "duration")}
 
 
+def xdp_md(length: int, ifindex: int) -> bytes:
+    """struct xdp_md of a test run: a packet of ``length`` bytes that comes in at ``ifindex``, queue 0."""
+    return struct.pack("<6I", 0, length, 0, ifindex, 0, 0)
+
+
 class Program(syscall.Fd):
     """A loaded program by its file descriptor."""
 

@@ -13,10 +13,10 @@ import errno as E
 import os
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import KernelError
-from . import features, ids, links, maps, netns, progs, syscall
+from . import features, ids, labnet, links, maps, progs, syscall
 
 #: types whose values are objects -> what kind of handle a value is (prog_array, array_of_maps, hash_of_maps)
 _HOLDS = {3: "prog", 12: "map", 13: "map"}
@@ -24,7 +24,7 @@ _HOLDS = {3: "prog", 12: "map", 13: "map"}
 
 class _Entry(NamedTuple):
     kind: str
-    thing: object
+    thing: Any
     lock: threading.RLock
 
 
@@ -129,16 +129,16 @@ class Session:
         with self._use(map, "map") as found:
             return found.next_key(key)
 
-    def map_read(self, map: int, limit: int = 0, settle: int = 0) -> dict:
+    def map_read(self, map: int, limit: int = 0, settle: int = 0, flags: int = 0) -> dict:
         """All entries (at most ``limit`` if not 0) as raw columns.
 
         With ``settle`` a row counts as good once it read the same twice in a row, tried up to ``settle`` times more.
-        -> {"keys", "values": bytes, "count", "cpus", "lost", "duplicates", "torn", "how": "batch"|"walk", "seconds"}
-        lost: listed, then gone; duplicates: came twice, kept once; torn: rows never read the same twice (None: not
-        looked for); seconds: CLOCK_MONOTONIC of this kernel.
+        -> {"keys", "values": bytes, "count", "cpus", "lost", "duplicates", "unsettled", "how", "seconds"}
+        lost: listed, then gone; duplicates: came twice, kept once; unsettled: rows that never read the same twice
+        (None: not looked for; see kernel/maps.py); seconds: CLOCK_MONOTONIC of this kernel.
         """
         with self._use(map, "map") as found:
-            return found.read(limit, settle)
+            return found.read(limit, settle, flags)
 
     def map_write(self, map: int, keys: bytes, values: bytes, flags: int = 0) -> int:
         """Write many entries at once, columns as ``map_read`` gives them; the number written."""
@@ -175,10 +175,18 @@ class Session:
         return {"prog": self._add("prog", made), "id": made.id, "tag": made.tag, **result}
 
     def prog_run(self, prog: int, data: bytes = b"", ctx: bytes = b"", repeat: int = 1, flags: int = 0, cpu: int = 0,
-                 batch_size: int = 0) -> dict:
-        """BPF_PROG_TEST_RUN. -> {"retval", "data", "ctx", "duration_ns"} (duration: mean of one run)."""
+                 batch_size: int = 0, net: int = 0, end: str = "") -> dict:
+        """BPF_PROG_TEST_RUN. -> {"retval", "data", "ctx", "duration_ns"} (duration: mean of one run).
+
+        With ``net`` and ``end`` it runs in that end's namespace; an XDP program without a ``ctx`` then sees its frames
+        come in there, which live frames (flags 2) need.
+        """
         with self._use(prog, "prog") as found:
-            return progs.run(found.fd, data, ctx, repeat, flags, cpu, batch_size)
+            if not net:
+                return progs.run(found.fd, data, ctx, repeat, flags, cpu, batch_size)
+            with self._use(net, "net") as network:
+                ctx = ctx or progs.xdp_md(len(data), network.index(end))
+                return network.inside(end, progs.run, found.fd, data, ctx, repeat, flags, cpu, batch_size)
 
     def prog_info(self, prog: int) -> dict:
         """-> {"id", "type", "tag", "name", "xlated_len", "jited_len", "map_ids", "load_time", "run_time_ns", …}"""
@@ -189,8 +197,8 @@ class Session:
 
     def net_create(self) -> dict:
         """Two namespaces joined by a veth pair, both ends up. -> {"net": handle, "ends": ["lab0", "lab1"], "macs"}"""
-        made = netns.LabNet()
-        return {"net": self._add("net", made), "ends": list(netns.ENDS), "macs": [netns.MACS[e] for e in netns.ENDS]}
+        made = labnet.LabNet()
+        return {"net": self._add("net", made), "ends": list(labnet.ENDS), "macs": [labnet.MACS[e] for e in labnet.ENDS]}
 
     def net_send(self, net: int, end: str, frames: list, count: int = 1, pps: float = 0) -> dict:
         """Send each frame ``count`` times out of ``end``. -> {"sent", "dropped", "seconds"}"""
@@ -209,7 +217,7 @@ class Session:
                 made = links.attach(program.fd, where)
             else:
                 with self._use(where["net"], "net") as net:
-                    made = net.inside(where.get("dev", ""), links.attach, program.fd, where)
+                    made = net.attach(program.fd, where)
         return {"link": self._add("link", made), "id": made.id}
 
     # lifetimes

@@ -50,8 +50,8 @@ class Snapshot:
 
     A value is ``value_size`` bytes, or for a per-CPU map ``cpus`` times ``value_size`` rounded up to 8.
     ``lost`` counts entries that a changing map made us miss, ``seconds`` is the monotonic time of the reading.
-    ``duplicates`` counts keys that came twice and were kept once; ``torn`` are the rows that never read the same
-    twice in a row (None: nobody looked).
+    ``duplicates`` counts keys that came twice and were kept once; ``unsettled`` are the rows that never read the
+    same twice in a row, so may be half old and half new (None: nobody looked).
     """
 
     spec: MapSpec
@@ -62,7 +62,7 @@ class Snapshot:
     lost: int = 0
     seconds: float = 0.0
     duplicates: int = 0
-    torn: tuple[int, ...] | None = ()
+    unsettled: tuple[int, ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,12 +80,12 @@ class KernelMap(_Held):
     def delete(self, key: bytes) -> bool:
         return self.session.map_delete(self.handle, key)
 
-    def read(self, *, limit: int = 0, settle: int = 0) -> Snapshot:
-        """Everything in it. ``settle``: see ``Session.map_read``."""
-        read = self.session.map_read(self.handle, limit, settle)
-        torn = read["torn"]
+    def read(self, *, limit: int = 0, settle: int = 0, flags: int = 0) -> Snapshot:
+        """Everything in it. ``settle``, ``flags``: see ``Session.map_read``."""
+        read = self.session.map_read(self.handle, limit, settle, flags)
+        unsettled = read["unsettled"]
         return Snapshot(self.spec, read["keys"], read["values"], read["count"], read["cpus"], read["lost"],
-                        read["seconds"], read["duplicates"], None if torn is None else tuple(torn))
+                        read["seconds"], read["duplicates"], None if unsettled is None else tuple(unsettled))
 
     def __repr__(self) -> str:
         return f"<{self.spec.type} map {self.spec.name!r} on {self.target.name}: id {self.id}>"
