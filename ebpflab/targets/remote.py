@@ -61,7 +61,7 @@ class RemoteSession:
 
     # calls
 
-    def submit(self, name: str, *args, **keywords) -> Future:
+    def submit(self, name: str, /, *args, **keywords) -> Future:
         """Send a request without waiting: ``.result()`` gives the answer or raises. Waits only for room in the pipe."""
         pieces = wire.frame(wire.CALL, id := next(self._ids), lane := self._lane(), [name, list(args), keywords])
         self._room.acquire()
@@ -75,7 +75,7 @@ class RemoteSession:
         self._room.release()
         raise self._gone()
 
-    def call(self, name: str, *args, **keywords):
+    def call(self, name: str, /, *args, **keywords):
         """Send a request and wait for its answer; an interrupt stops it on the other side as well."""
         future = self.submit(name, *args, **keywords)
         try:

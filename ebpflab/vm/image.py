@@ -111,7 +111,18 @@ def _image(recipe: Recipe, directory: Path) -> Image:
     return image
 
 
-def missing(recipe: Recipe | None = None) -> list[str]:
+def examine(kernel: str = "") -> tuple[str, str, str]:
+    """For the doctor: ("ok" | "missing", what there is, what to do), without building anything."""
+    wanted = recipe(kernel)
+    directory = cache() / "images" / wanted.key
+    if (directory / "image.json").exists():
+        return "ok", f"Linux {json.loads((directory / 'image.json').read_text())['release']}", ""
+    if lacking := missing():
+        return "missing", "no guest image, and no tools to build one", f"apt-get install {' '.join(lacking)}"
+    return "ok", f"not built yet: the first use makes it from Debian {wanted.suite} packages (a minute)", ""
+
+
+def missing() -> list[str]:
     """Debian packages that building an image needs and this machine lacks."""
     found = [package for tool, package in TOOLS.items() if not shutil.which(tool)]
     if not KEYRING.exists():
@@ -122,7 +133,7 @@ def missing(recipe: Recipe | None = None) -> list[str]:
 
 
 def _build(recipe: Recipe, directory: Path, progress: Progress) -> None:
-    if lacking := missing(recipe):
+    if lacking := missing():
         raise TargetError("a guest image is made of Debian packages, and tools for that are missing",
                           hint=f"on Debian or Ubuntu: sudo apt-get install {' '.join(lacking)}; elsewhere copy "
                                f"{directory} from a machine that has it")

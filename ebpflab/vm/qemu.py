@@ -33,7 +33,8 @@ CPUS = 2
 BOOT_SECONDS = 180.0           # an emulated guest needs 4 to 9 on a free machine
 RESTORE_SECONDS = 30.0
 KEPT = 4                       # ready snapshots in the cache
-APPEND = "console={console} loglevel=4 panic=-1 oops=panic random.trust_cpu=on"
+# -no-reboot makes the reboot after a panic QEMU's end; an NMI (QMP inject-nmi) panics a guest that hangs
+APPEND = "console={console} loglevel=4 panic=-1 oops=panic unknown_nmi_panic random.trust_cpu=on"
 WARDEN = Path(__file__).with_name("warden.py")
 
 
@@ -106,16 +107,17 @@ class QemuMachine:
             return
         self.halt()
         self._prepare(progress)
-        ready = self._snapshots("ready") / f"{self.key}.state"
-        if not cold and ready.exists():
+        # the same guest with another version of the agent will do: today's is sent to it, and kept for the next time
+        ready = self._snapshots("ready") / f"{self.key}-{push.agent_code()[1][:12]}.state"
+        known = sorted(ready.parent.glob(f"{self.key}-*.state"), key=lambda path: (path == ready, path.stat().st_mtime))
+        if known and not cold:
             progress("restoring the guest", None)
             try:
-                self._start(ready)
-                os.utime(ready)
-                return
+                self._start(known[-1])
+                return self._keep(ready)
             except TargetError as error:
                 log.warning("%s: its snapshot cannot be restored (%s); booting instead", self.name, error.what)
-                ready.unlink(missing_ok=True)
+                known[-1].unlink(missing_ok=True)
                 self.halt()
         progress(f"booting Linux {self.image.release} ({self._accelerator})", None)  # type: ignore[union-attr]
         try:
@@ -124,11 +126,7 @@ class QemuMachine:
             log.warning("%s: the guest did not come up (%s); trying once more", self.name, error)
             self.halt()
             self._start()
-        if not ready.exists():
-            first, self._first = self._first, None
-            with contextlib.closing(first):    # a guest is saved with no client connected
-                first.receive()                # the agent's first word: from here on it notices when we go
-            self._keep(ready)
+        self._keep(ready)
 
     def _prepare(self, progress: Progress) -> None:
         hypervisor.binary(self.arch)
@@ -170,13 +168,18 @@ class QemuMachine:
     def _keep(self, ready: Path) -> None:
         """Save a guest that has just come up for the next time; a failure costs only time then."""
         try:
+            if ready.exists():
+                return os.utime(ready)
+            first, self._first = self._first, None
+            assert first
+            with contextlib.closing(first):    # a guest is saved with no client connected
+                first.receive()                # the agent's first word: from here on it notices when we go
             self._save(ready)
+            old = sorted(ready.parent.glob("*.state"), key=lambda path: path.stat().st_mtime, reverse=True)
+            for path in old[KEPT:]:
+                path.unlink(missing_ok=True)
         except (TargetError, OSError) as error:
             log.warning("%s: no snapshot was kept: %s", self.name, error)
-            return
-        old = sorted(ready.parent.glob("*.state"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in old[KEPT:]:
-            path.unlink(missing_ok=True)
 
     # the agent
 
