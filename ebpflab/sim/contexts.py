@@ -1,0 +1,155 @@
+"""What r1 points at, by program type.
+
+A context is plain memory. Packet pointers in it are 32 bits wide and hold simulated addresses as they are,
+so programs read contexts with ordinary loads and nothing is rewritten.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from ..abi import STRUCTS, Struct
+from ..abi.prog_types import BY_NAME
+from ..errors import KernelError
+from .frame import XDP_HEADROOM, XDP_TAILROOM, Frame
+from .memory import Memory
+
+ETH_HLEN = 14
+LOOPBACK = 1            # ifindex that BPF_PROG_TEST_RUN uses
+PAGE_SIZE = 4096
+#: program types whose packet starts at the link-layer header; for the others a test run strips it
+L2 = frozenset({"xdp", "sched_cls", "sched_act"})
+#: bytes of contexts that have no struct in abi
+SIZES = {"tracepoint": 256, "syscall": 0}
+PACKET_FIELDS = ("data", "data_end", "data_meta")
+# what convert___skb_to_skb takes over; everything else must be zero there
+SKB_INPUTS = ("mark", "priority", "ingress_ifindex", "ifindex", "cb", "tstamp", "wire_len", "gso_segs", "gso_size",
+              "hwtstamp")
+
+
+def get(shape: Struct, data, name: str) -> int:
+    """A member's value out of a context's bytes."""
+    member = shape.member(name)
+    return int.from_bytes(data[member.offset:member.end], "little")
+
+
+def put(shape: Struct, buffer: bytearray, name: str, value: int) -> None:
+    member = shape.member(name)
+    buffer[member.offset:member.end] = value.to_bytes(member.size, "little")
+
+
+class Input:
+    """One program run's context and packet in memory.
+
+    Raises KernelError as BPF_PROG_TEST_RUN does: EINVAL for a packet shorter than an Ethernet header or a
+    context with fields set that a test run does not take.
+    """
+
+    def __init__(self, type_: str, memory: Memory, data: bytes, ctx: bytes, ifindex: int = LOOPBACK):
+        name = BY_NAME[type_].context
+        self.shape = shape = STRUCTS.get(name)
+        self.memory, self.type, self.given, self._ifindex = memory, type_, bool(ctx), ifindex
+        self.xdp, self.l2 = name == "xdp_md", type_ in L2
+        self.frame: Frame | None = None
+        if name in ("xdp_md", "__sk_buff"):
+            self.buffer = bytearray(shape.size)
+            self._check(data, ctx)
+            self._packet(data, ctx)
+        else:
+            if data:
+                raise KernelError(f"BPF_PROG_TEST_RUN: EINVAL: a {type_} program has no packet",
+                                  errno=errno.EINVAL, call="BPF_PROG_TEST_RUN", hint="give its context as ctx=")
+            self.buffer = bytearray(ctx) or bytearray(shape.size if shape else SIZES.get(type_, 64))
+        self.address = memory.map(self.buffer, f"context ({name or type_})")
+
+    def _refuse(self, why: str, hint: str | None = None):
+        raise KernelError(f"BPF_PROG_TEST_RUN: EINVAL: {why}", errno=errno.EINVAL, call="BPF_PROG_TEST_RUN", hint=hint)
+
+    def _check(self, data: bytes, ctx: bytes) -> None:
+        if len(data) < ETH_HLEN:
+            self._refuse(f"the packet has {len(data)} bytes, an Ethernet header needs {ETH_HLEN}",
+                         "build one with ebpflab.packets, for instance packets.udp()")
+        if ctx[self.shape.size:].strip(b"\0"):
+            self._refuse(f"{self.shape.name} has {self.shape.size} bytes; those after must be zero")
+        if ctx and not self.xdp:
+            given = ctx.ljust(self.shape.size, b"\0")
+            for member in self.shape.members:
+                if member.name not in SKB_INPUTS and any(given[member.offset:member.end]):
+                    self._refuse(f"__sk_buff.{member.name} must be zero in a given context")
+
+    def _packet(self, data: bytes, ctx: bytes) -> None:
+        given = ctx[:self.shape.size].ljust(self.shape.size, b"\0")
+        if self.xdp:
+            meta = self._xdp_meta(data, given) if ctx else 0
+            self._put("ingress_ifindex", get(self.shape, given, "ingress_ifindex") or self._ifindex)
+            self._put("rx_queue_index", get(self.shape, given, "rx_queue_index"))
+            room = PAGE_SIZE - XDP_HEADROOM - XDP_TAILROOM - len(data)
+            self.frame = Frame(self.memory, data, meta=meta, headroom=XDP_HEADROOM, tailroom=max(room, 0),
+                               on_move=self.moved)
+        else:
+            for name in SKB_INPUTS if ctx else ():
+                self._put(name, get(self.shape, given, name))
+            self._put("protocol", int.from_bytes(data[12:14], "little") if data[12] >= 6 else 0x0400)  # ETH_P_802_2
+            self._put("pkt_type", self._packet_type(data))
+            self._put("ifindex", get(self.shape, given, "ifindex") or self._ifindex)
+            body = data if self.l2 else data[ETH_HLEN:]
+            self._put("wire_len", get(self.shape, given, "wire_len") or len(body))
+            self.frame = Frame(self.memory, body, headroom=64 + len(data) - len(body), tailroom=XDP_TAILROOM,
+                               on_move=self.moved)
+        self.moved(self.frame)
+
+    def _put(self, name: str, value: int) -> None:
+        put(self.shape, self.buffer, name, value)
+
+    def _xdp_meta(self, data: bytes, given: bytes) -> int:
+        """Length of the metadata that a given xdp_md says the data starts with (``xdp_convert_md_to_buff``)."""
+        field = {member.name: get(self.shape, given, member.name) for member in self.shape.members}
+        if field["data_meta"] or field["egress_ifindex"]:
+            self._refuse("data_meta and egress_ifindex of a given xdp_md must be zero")
+        if field["data_end"] != len(data):
+            self._refuse(f"data_end of a given xdp_md must be the data's length, {len(data)}, not {field['data_end']}")
+        if field["data"] > field["data_end"] or field["data"] % 4 or field["data"] > 252:
+            self._refuse(f"data of a given xdp_md is the length of the metadata, a multiple of 4 up to 252, not"
+                         f" {field['data']}")
+        if field["rx_queue_index"] and not field["ingress_ifindex"]:
+            self._refuse("rx_queue_index of a given xdp_md needs an ingress_ifindex")
+        return field["data"]
+
+    @staticmethod
+    def _packet_type(data: bytes) -> int:
+        """PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, seen from a device with address zero."""
+        target = data[:6]
+        if target == b"\xff" * 6:
+            return 1
+        if target[0] & 1:
+            return 2
+        return 0 if target == bytes(6) else 3
+
+    def moved(self, frame: Frame) -> None:
+        """The packet has new addresses: tell the context."""
+        for name, value in zip(PACKET_FIELDS, (frame.data, frame.data_end, frame.data_meta), strict=True):
+            self._put(name, value)
+        if not self.xdp:
+            self._put("len", frame.length)
+
+    def results(self) -> tuple[bytes, bytes]:
+        """Packet and context as BPF_PROG_TEST_RUN gives them back."""
+        frame, shape = self.frame, self.shape
+        if frame is None:
+            return b"", bytes(self.buffer)
+        if self.xdp:
+            data, out = bytes(frame.window), bytearray(self.buffer)
+            for name, value in zip(PACKET_FIELDS, (frame.meta, len(data), 0), strict=True):
+                put(shape, out, name, value)
+        else:
+            data = frame.packet() if self.l2 else bytes(ETH_HLEN) + frame.packet()
+            out = bytearray(shape.size)
+            for name in SKB_INPUTS:
+                put(shape, out, name, get(shape, self.buffer, name))
+            put(shape, out, "len", len(data))
+        return data, bytes(out) if self.given else b""
+
+    def close(self) -> None:
+        self.memory.unmap(self.address)
+        if self.frame:
+            self.frame.close()

@@ -1,0 +1,18 @@
+"""Helper functions of the simulator."""
+
+from __future__ import annotations
+
+from ...isa import bits
+from . import maps, packet, system
+from .packet import load_packet
+from .registry import HELPERS, Helper, find
+from .system import tail_target
+
+
+def call_helper(run, number: int, regs) -> int:
+    """Call helper ``number`` with r1 … of ``regs``; the value for r0. Raises Fault, Unsupported."""
+    found = find(number)
+    return found.function(run, *regs[1:1 + found.arity]) & bits.U64
+
+
+__all__ = ["HELPERS", "Helper", "call_helper", "find", "load_packet", "maps", "packet", "system", "tail_target"]

@@ -1,0 +1,37 @@
+"""Simulated maps, by type."""
+
+from __future__ import annotations
+
+from ...errors import Unsupported
+from ...spec import MapSpec
+from ..memory import Memory
+from .arrays import Array, MapArray, References
+from .base import SimMap
+from .hashes import Hash, LruHash, MapHash
+from .others import Bloom, LpmTrie, Queue, StackTrace
+from .rings import Event, PerfEventArray, RingBuffer
+
+TYPES: dict[str, type[SimMap]] = {
+    "hash": Hash, "percpu_hash": Hash, "lru_hash": LruHash, "lru_percpu_hash": LruHash,
+    "array": Array, "percpu_array": Array,
+    "prog_array": References, "cgroup_array": References, "devmap": References, "cpumap": References,
+    "xskmap": References, "sockmap": References, "perf_event_array": PerfEventArray,
+    "array_of_maps": MapArray, "hash_of_maps": MapHash,
+    "lpm_trie": LpmTrie, "queue": Queue, "stack": Queue, "bloom_filter": Bloom,
+    "stack_trace": StackTrace, "ringbuf": RingBuffer,
+}
+
+
+def create(spec: MapSpec, memory: Memory, cpus: int) -> SimMap:
+    """A new map. Raises Unsupported for a type that is not simulated, KernelError for a bad description."""
+    if spec.type not in TYPES:
+        raise Unsupported(f"map type {spec.type!r} is not simulated", where=f"map {spec.name}",
+                          hint="simulated: " + ", ".join(TYPES))
+    made = TYPES[spec.type](spec, memory, cpus)
+    for key, value in spec.contents:
+        made.update(key, value)
+    return made
+
+
+__all__ = ["TYPES", "Array", "Event", "Hash", "LruHash", "PerfEventArray", "Queue", "References", "RingBuffer",
+           "SimMap", "create"]

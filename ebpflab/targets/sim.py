@@ -1,0 +1,314 @@
+"""The simulator as a target: programs run in this process, on memory, CPUs and a wire that are simulated."""
+
+from __future__ import annotations
+
+import errno
+import time
+import zlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from ..abi.verdicts import verdict
+from ..errors import KernelError, Rejected, SpecError, TargetError, Unsupported
+from ..sim import Machine
+from ..sim.contexts import ETH_HLEN
+from ..sim.machine import Program
+from ..sim.maps import SimMap
+from ..spec import MapSpec, ProgramSpec
+from ..trace import Trace
+from .base import AttachPoint, Closing, Facts, RunResult, Snapshot
+
+ENDS = ("lab0", "lab1")
+MAX_HOPS = 32      # two reflecting programs would send a frame to and fro for ever
+KEPT_FRAMES = 1000
+STATS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped")
+
+
+class SimTargetMap(Closing):
+    """A live map of the simulator; keys and values are bytes. See ``TargetMap``."""
+
+    def __init__(self, owner: Closing, machine: Machine, inside: SimMap):
+        super().__init__()
+        self.spec, self.id = inside.spec, inside.id
+        self.inside, self._machine, self._owner, self._open = inside, machine, owner, True
+        owner.own(self)
+
+    def lookup(self, key: bytes) -> bytes | None:
+        with self._machine.lock:
+            return self.inside.lookup(bytes(key))
+
+    def update(self, key: bytes, value: bytes | SimTargetMap | SimProgram, flags: int = 0) -> None:
+        """Write an entry; into a prog_array or a map of maps put a loaded program or a map itself."""
+        if isinstance(value, (SimTargetMap, SimProgram)):
+            value = value.id.to_bytes(4, "little")
+        with self._machine.lock:
+            self.inside.update(bytes(key), bytes(value), flags)
+
+    def write(self, keys: bytes, values: bytes, flags: int = 0) -> int:
+        """Write many entries, columns as in a Snapshot; the number written."""
+        count = len(keys) // self.spec.key_size
+        size = len(values) // count if count else 0
+        for at in range(count):
+            self.update(keys[at * self.spec.key_size:(at + 1) * self.spec.key_size],
+                        values[at * size:(at + 1) * size], flags)
+        return count
+
+    def delete(self, key: bytes) -> bool:
+        with self._machine.lock:
+            return self.inside.delete(bytes(key))
+
+    def read(self, *, limit: int = 0, settle: int = 0, flags: int = 0) -> Snapshot:
+        """Everything in it. Nothing changes meanwhile, so nothing is lost; the options are a kernel's."""
+        with self._machine.lock:
+            found = self.inside.read()
+        keys, values, count = found.keys, found.values, found.count
+        if limit and count > limit:
+            keys, values = keys[:len(keys) // count * limit], values[:len(values) // count * limit]
+            count = limit
+        return Snapshot(self.spec, keys, values, count, found.cpus, 0, found.seconds)
+
+    def consume(self) -> list:
+        """The records of a ringbuf or perf_event_array since the last time (``sim.maps.Event``)."""
+        if not hasattr(self.inside, "consume"):
+            raise SpecError(f"map {self.spec.name!r}: a {self.spec.type} map carries no records")
+        with self._machine.lock:
+            return self.inside.consume()
+
+    @property
+    def lost(self) -> int:
+        """Records that found no room."""
+        return getattr(self.inside, "lost", 0)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._owner.disown(self)
+            self._machine.release(self.inside)
+
+    def __repr__(self) -> str:
+        return f"<{self.spec.type} map {self.spec.name!r} on sim: id {self.id}>"
+
+
+class SimLink(Closing):
+    """An attachment to an end of a simulated wire; closing it detaches."""
+
+    def __init__(self, program: SimProgram, where: AttachPoint):
+        super().__init__()
+        self.where, self.program = where, program
+        if where.kind != "xdp":
+            raise Unsupported(f"the simulator cannot attach to {where.kind!r} yet",
+                              hint="it attaches xdp; run() works for every program type, and a kernel target attaches")
+        net, dev = where.options.get("net"), where.options.get("dev")
+        if not isinstance(net, SimNet):
+            raise SpecError("an XDP program is attached to a network of its own target",
+                            hint='net = target.net(); prog.attach(net, "lab0")')
+        if program.spec.type != "xdp":
+            raise KernelError(f"BPF_LINK_CREATE: EINVAL: a {program.spec.type} program is no XDP program",
+                              errno=errno.EINVAL, call="BPF_LINK_CREATE")
+        self._end = net.end(dev)
+        if self._end.link is not None:
+            raise KernelError(f"BPF_LINK_CREATE: EBUSY: {dev} has an XDP program already", errno=errno.EBUSY,
+                              call="BPF_LINK_CREATE", hint="close its link first")
+        self._end.link = self
+        program.own(self)
+
+    def close(self) -> None:
+        if self._end.link is self:
+            self._end.link = None
+        self.program.disown(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.where.kind} link on sim: {self.where.options.get('dev')}>"
+
+
+class SimProgram(Closing):
+    """A program in the simulator, with its maps. See ``Loaded``."""
+
+    def __init__(self, target: SimTarget, spec: ProgramSpec, trace: Trace, shared: Mapping[str, SimTargetMap]):
+        super().__init__()
+        self.target, self.spec, self.trace = target, spec, trace
+        unknown = sorted(set(shared) - {each.name for each in spec.maps})
+        if unknown:
+            raise SpecError(f"{spec.name} has no map {unknown[0]!r}",
+                            hint="it has " + (", ".join(each.name for each in spec.maps) or "no maps"))
+        self.inside: Program = target.machine.load(spec, {name: each.inside for name, each in shared.items()})
+        self.id = self.inside.id
+        self.maps = {name: shared.get(name) or SimTargetMap(self, target.machine, target.machine.hold(inside))
+                     for name, inside in self.inside.maps.items()}
+        target.own(self)
+
+    def run(self, data: bytes = b"", *, ctx: bytes = b"", repeat: int = 1, cpu: int = 0,
+            tier: str = "codegen") -> RunResult:
+        """A test run with the semantics of BPF_PROG_TEST_RUN; Fault if the program does what a machine must not.
+
+        ``tier``: ``codegen`` or ``interpreter``, with the same results.
+        """
+        done = self.target.machine.run(self.inside, data, ctx=ctx, repeat=repeat, cpu=cpu, tier=tier)
+        return RunResult(done.retval, done.data, done.ctx, done.ns, repeat, verdict(self.spec.type, done.retval))
+
+    def attach(self, where: AttachPoint) -> SimLink:
+        """Hook it in: ``AttachPoint("xdp", {"net": target.net(), "dev": "lab1"})``."""
+        return SimLink(self, where)
+
+    def close(self) -> None:
+        self.target.disown(self)
+        super().close()
+        self.target.machine.unload(self.inside)
+
+    def __repr__(self) -> str:
+        return f"<{self.spec.type} program {self.spec.name!r} on sim: id {self.id}>"
+
+
+class _End:
+    """One device of the wire."""
+
+    def __init__(self, name: str, ifindex: int, mac: bytes):
+        self.name, self.ifindex, self.mac = name, ifindex, mac
+        self.link: SimLink | None = None
+        self.stats = dict.fromkeys(STATS, 0)
+        self.received: deque[bytes] = deque(maxlen=KEPT_FRAMES)
+
+
+class SimNet(Closing):
+    """A wire with two ends. A frame sent from one arrives at the other, where an attached XDP program decides.
+
+    The CPU that takes a frame is chosen by its flow, as receive-side scaling does. ``received(end)`` are the last
+    frames that were passed on to the network stack there.
+    """
+
+    def __init__(self, target: SimTarget):
+        super().__init__()
+        self.target, self.ends = target, ENDS
+        self._ends = {name: _End(name, ifindex, bytes((2, 0, 0, 0, 0, ifindex - 1)))
+                      for ifindex, name in enumerate(ENDS, 2)}   # 1 is the loopback device
+        self.macs = {name: end.mac for name, end in self._ends.items()}
+        self.dropped = 0
+        self._closed = False
+        target.own(self)
+
+    def end(self, name: str) -> _End:
+        if name not in self._ends:
+            raise SpecError(f"this network has no device {name!r}", hint="its ends are " + " and ".join(self.ends))
+        if self._closed:
+            raise TargetError("the network was closed", hint="net = target.net() makes a new one")
+        return self._ends[name]
+
+    def send(self, frames: Sequence[bytes], *, end: str, count: int = 1, pps: float | None = None) -> int:
+        """Put the frames, ``count`` times, on the wire from ``end``; how many arrived at the other.
+
+        With ``pps`` they come at that rate, in real and in simulated time. Raises Fault if a program faults.
+        """
+        source, frames = self.end(end), [bytes(frame) for frame in frames]
+        for number, frame in enumerate(frames):
+            if len(frame) < ETH_HLEN:
+                raise SpecError(f"frame {number} has {len(frame)} bytes, an Ethernet header needs {ETH_HLEN}")
+        if pps is not None and pps <= 0:
+            raise SpecError(f"pps must be more than 0, not {pps:g}")
+        sent, start = 0, time.monotonic()
+        for _ in range(count):
+            for frame in frames:
+                if pps:
+                    with self.target.machine.lock:
+                        self.target.machine.clock.advance(int(1e9 / pps))
+                    wait = start + sent / pps - time.monotonic()
+                    if wait > 0:
+                        time.sleep(wait)
+                self._transmit(source, frame)
+                sent += 1
+        return sent
+
+    def _transmit(self, source: _End, frame: bytes) -> None:
+        for _ in range(MAX_HOPS):
+            source.stats["tx_packets"] += 1
+            source.stats["tx_bytes"] += len(frame)
+            arrived = self._ends[ENDS[1 - ENDS.index(source.name)]]
+            arrived.stats["rx_packets"] += 1
+            arrived.stats["rx_bytes"] += len(frame)
+            link = arrived.link
+            if link is None:
+                arrived.received.append(frame)
+                return
+            machine = self.target.machine
+            cpu = zlib.crc32(frame[26:38]) % machine.cpus
+            done = machine.run(link.program.inside, frame, cpu=cpu, ifindex=arrived.ifindex)
+            frame = done.data
+            action = verdict("xdp", done.retval)
+            if action == "XDP_PASS":
+                arrived.received.append(frame)
+                return
+            if action == "XDP_TX":
+                source = arrived
+            elif action == "XDP_REDIRECT" and (out := self._redirected(done.redirect)) is not None:
+                source = out
+            else:   # XDP_DROP, XDP_ABORTED, a value without meaning, a redirect to nowhere
+                arrived.stats["rx_dropped"] += 1
+                return
+        self.dropped += 1
+
+    def _redirected(self, where: object) -> _End | None:
+        """The device that bpf_redirect or a devmap names."""
+        return next((end for end in self._ends.values() if end.ifindex == where), None)
+
+    def received(self, end: str) -> list[bytes]:
+        return list(self.end(end).received)
+
+    def stats(self, end: str) -> dict:
+        """The device's counters: rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped."""
+        return dict(self.end(end).stats)
+
+    def close(self) -> None:
+        self._closed = True
+        for end in self._ends.values():
+            if end.link is not None:
+                end.link.close()
+        self.target.disown(self)
+
+    def __repr__(self) -> str:
+        return f"<network {self.ends[0]} — {self.ends[1]} on sim>"
+
+
+class SimTarget(Closing):
+    """The simulator. See ``Target``; ``machine`` is the simulated computer (clock, seed, task, printed lines)."""
+
+    name = "sim"
+
+    def __init__(self, cpus: int = 4, seed: int = 0):
+        super().__init__()
+        self.machine = Machine(cpus, seed)
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(self.name, "", "ebpf", self.machine.cpus, False, False, False,
+                     {"tiers": ["codegen", "interpreter"], "budget": self.machine.budget})
+
+    def verify(self, spec: ProgramSpec, *, log_level: int = 2) -> Trace:
+        """What ebpflab's own verifier says; its verdict can be ``unsupported``, which is neither yes nor no."""
+        from ..verify import verify
+
+        return verify(spec, log_level=log_level)
+
+    def load(self, spec: ProgramSpec, *, log_level: int = 2, maps: Mapping[str, SimTargetMap] | None = None,
+             unsafe: bool = False) -> SimProgram:
+        """Verify and load. Raises Rejected with the trace if the verifier refuses.
+
+        A program the verifier has no verdict on is loaded, and its trace says so; ``unsafe`` loads a rejected one
+        too. Either way nothing can happen but a Fault: memory, calls and time are bounded when it runs.
+        """
+        trace = self.verify(spec, log_level=log_level)
+        if trace.verdict.result == "reject" and not unsafe:
+            raise Rejected(f"{spec.name} was rejected by {trace.verdict.by}: {trace.verdict.error}", trace=trace)
+        return SimProgram(self, spec, trace, maps or {})
+
+    def map(self, spec: MapSpec) -> SimTargetMap:
+        """A map on its own, to be shared by programs."""
+        return SimTargetMap(self, self.machine, self.machine.create_map(spec))
+
+    def net(self) -> SimNet:
+        return SimNet(self)
+
+
+def open(argument: str = "") -> SimTarget:
+    """``sim``, or ``sim:8`` for a machine with 8 CPUs."""
+    if argument and not (argument.isdigit() and 1 <= int(argument) <= 1024):
+        raise TargetError(f"sim:{argument}: what follows the colon is the number of CPUs, 1 to 1024")
+    return SimTarget(int(argument)) if argument else SimTarget()
