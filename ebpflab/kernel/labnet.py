@@ -66,9 +66,10 @@ class LabNet:
 
     def attach(self, prog_fd: int, where: dict) -> links.Link:
         """Attach in the namespace of ``where["dev"]``; see ``links.attach``."""
+        links.hook_of(where)
         end = where.get("dev", "")
         with self._lock:
-            if where.get("kind") != "xdp":
+            if where["kind"] != "xdp":
                 return self.inside(end, links.attach, prog_fd, where)
             self._unfill(end)
             try:

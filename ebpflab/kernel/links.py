@@ -60,8 +60,8 @@ class Link(syscall.Fd):
             done()
 
 
-def attach(prog_fd: int, where: dict) -> Link:
-    """Attach to ``where`` (``kind`` and that kind's options), seen from this thread's namespaces."""
+def hook_of(where: dict) -> Hook:
+    """The row for ``where``. KernelError for an unknown kind or option."""
     kind = where.get("kind", "")
     hook = HOOKS.get(kind)
     if hook is None:
@@ -71,6 +71,12 @@ def attach(prog_fd: int, where: dict) -> Link:
     if unknown:
         raise KernelError(f"{kind} has no option {unknown[0]!r}", errno=E.EINVAL, call="BPF_LINK_CREATE",
                           hint="it takes " + ", ".join(hook.options))
+    return hook
+
+
+def attach(prog_fd: int, where: dict) -> Link:
+    """Attach to ``where`` (``kind`` and that kind's options), seen from this thread's namespaces."""
+    hook = hook_of(where)
     place = " ".join(str(where[name]) for name in ("kind", "dev", "mode") if where.get(name))
     return Link(syscall.bpf("LINK_CREATE", where=place, prog_fd=prog_fd, attach_type=hook.attach_type,
                             **hook.fields(where)))
