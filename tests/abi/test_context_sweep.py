@@ -3,11 +3,12 @@
 import re
 
 import pytest
-from loader import create_map, load, release, why_not
 
 from ebpflab.abi import ATTACH_TYPES, contexts
 from ebpflab.abi.prog_types import BY_NAME
 from ebpflab.isa import Insn, bits
+
+from .loader import create_map, load, release, why_not
 
 SIZES = {1: bits.B, 2: bits.H, 4: bits.W, 8: bits.DW}
 #: program type -> attach types to go through; the kernel insists on one for these
