@@ -9,5 +9,5 @@ from .prog_types import PROG_TYPES, ProgType
 from .structs import STRUCTS, Member, Struct
 
 __all__ = ["ATTACH_TYPES", "CONTEXTS", "HELPERS", "HELPER_IDS", "HELPER_NAMES", "MAP_TYPES", "POINTERS", "PROG_TYPES",
-           "STRUCTS", "Access", "Arg", "Context", "Helper", "MapType", "Member", "ProgType", "Struct", "access", "may_call",
-           "pointer_access", "prototype"]
+           "STRUCTS", "Access", "Arg", "Context", "Helper", "MapType", "Member", "ProgType", "Struct", "access",
+           "may_call", "pointer_access", "prototype"]
