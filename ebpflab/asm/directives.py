@@ -145,9 +145,9 @@ def parse_map(rest: str, known: list[MapSpec]) -> MapSpec:
     return map_spec(name, kind, _type(key), _type(value), _number(entries or "1"), **rest_)
 
 
-def print_map(map_: MapSpec, _index: int | None = None) -> str:
-    """The ``.map`` directive that declares ``map_``."""
-    words = [".map", map_.name, map_.type, _type_text(map_.key), _type_text(map_.value), str(map_.max_entries)]
+def print_map(map_: MapSpec, name: str) -> str:
+    """The ``.map`` directive that declares ``map_`` as ``name``."""
+    words = [".map", name, map_.type, _type_text(map_.key), _type_text(map_.value), str(map_.max_entries)]
     words += [f"{key}={getattr(map_, key):#x}" for key in ("flags", "map_extra") if getattr(map_, key)]
     words += [f"inner={map_.inner.name}"] if map_.inner else []
     words += [f"pin={map_.pin}"] if map_.pin else []

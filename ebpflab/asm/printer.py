@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..abi import HELPER_NAMES
 from ..errors import EbpflabError
-from ..isa import Insn, Op, encode, op_of
-from ..isa.bits import PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, U32
+from ..isa import Insn, Op, encode, op_of, rows, wrong
+from ..isa.bits import CALL_KFUNC, U32
 from ..spec import MapSpec, ProgramSpec
 from .forms import DIALECTS, KEYWORDS, PRINTERS
 
@@ -22,13 +22,18 @@ def usable(name: str) -> bool:
     return bool(_NAME.match(name)) and name not in KEYWORDS and not _REGISTER.match(name)
 
 
+def map_names(maps: Sequence[MapSpec]) -> list[str]:
+    """Names that text can use: a map without a name of its own, or with another's, is called by its index."""
+    names = [m.name for m in maps]
+    return [n if _NAME.match(n) and names.count(n) == 1 else f"map{i}" for i, n in enumerate(names)]
+
+
 class Names:
     """What the printers know by name: labels, maps, kernel functions. Unknown things stay numbers."""
 
     def __init__(self, maps: Sequence[MapSpec] = (), labels: Mapping[int, str] | None = None,
                  kfuncs: Mapping[int, str] | None = None, symbols: bool = True):
-        names = [m.name for m in maps]
-        self.maps = {i: n for i, n in enumerate(names) if usable(n) and names.count(n) == 1}
+        self.maps = map_names(maps)
         self.labels, self.kfuncs, self.symbols = labels or {}, kfuncs or {}, symbols
 
     def jump(self, pc: int, distance: int) -> str:
@@ -38,7 +43,7 @@ class Names:
         return self.labels.get(pc + 1 + distance) or f"pc{distance:+d}"
 
     def map(self, index: int) -> str:
-        return self.maps.get(index) or str(index)
+        return self.maps[index] if 0 <= index < len(self.maps) else str(index)
 
     def helper(self, number: int) -> str:
         if self.symbols and number in HELPER_NAMES:
@@ -69,10 +74,15 @@ def line(insns: Sequence[Insn], pc: int, *, syntax: str = "kernel", maps: Sequen
     """The instruction at slot ``pc``. ``kernel`` spelling is the verifier log's, ``(b7) r0 = 2``.
 
     ``maps`` puts names where a wide load holds a map's index; ``kfuncs`` (BTF id -> name) does so for kernel
-    functions. A slot that is no instruction is shown as its bytes: ``.8byte 0x…``.
+    functions. A slot that is no instruction is shown as its bytes, ``.8byte 0x…``; in kernel spelling only if its
+    opcode is unknown: the log prints an instruction with a reserved field set as if it were not.
     """
     insn = insns[pc]
     op = op_of(insn)
+    if op is None and syntax == "kernel":
+        if insn.opcode == 0x85 and insn.src > CALL_KFUNC:      # __func_get_name() knows only these callees
+            return f"(85) call unknown#{insn.imm}"
+        op = _nearest(insn)
     if op is None:
         return _bytes(insn)
     env = Names(maps, kfuncs=kfuncs) if maps or kfuncs else _PLAIN
@@ -106,17 +116,25 @@ def disassemble(program: ProgramSpec | Sequence[Insn], *, syntax: str = "llvm", 
         if labels and pc in labels:
             out.append(f"{labels[pc]}:")
         op = op_of(insn)
-        why = _broken(op, insns, pc)
-        if why:
-            out.append(f"{indent}{_bytes(insn)}  # {why}")
-            pc += 1
-            continue
         opcode, dst, src, off, imm = insn
+        if op is None or dst > 10 or src > 10 or opcode == _WIDE_OPCODE:
+            why = wrong(insns, pc)
+            if why:
+                out.append(f"{indent}{_bytes(insn)}  # {why}")
+                pc += 1
+                continue
         upper = insns[pc + 1][4] if opcode == _WIDE_OPCODE else 0
         text = printers[op](pc, dst, src, off, imm, upper, env)
         out.append(f"{pc}: {text}" if kernel else indent + text)
         pc += 2 if opcode == _WIDE_OPCODE else 1
     return "\n".join(out) + "\n" if out else ""
+
+
+def _nearest(insn: Insn) -> Op | None:
+    """The row that most of the fields fit, among those of the opcode."""
+    fields = ("dst", "src", "off", "imm")
+    return max(rows(insn.opcode), default=None, key=lambda op: sum(
+        getattr(insn, f) == op.fixed.get(f, 0) for f in fields if f not in op.operands))
 
 
 def _printers(syntax: str):
@@ -128,21 +146,6 @@ def _printers(syntax: str):
 
 def _bytes(insn: Insn) -> str:
     return f".8byte 0x{int.from_bytes(encode((insn,)), 'little'):016x}"
-
-
-def _broken(op: Op | None, insns: Sequence[Insn], pc: int) -> str:
-    """Why the slot cannot be written as an instruction, "" if it can."""
-    insn = insns[pc]
-    if op is None:
-        return "not an instruction"
-    if insn[1] > 10 or insn[2] > 10:
-        return "no such register"
-    if insn[0] == _WIDE_OPCODE:
-        if pc + 1 == len(insns) or insns[pc + 1][:4] != (0, 0, 0, 0):
-            return "wide load without its second slot"
-        if "next" not in op.operands and insns[pc + 1][4]:
-            return "reserved field set in the second slot"
-    return ""
 
 
 def _labels(insns: Sequence[Insn], spec: ProgramSpec | None) -> dict[int, str]:
@@ -175,9 +178,7 @@ def _directives(spec: ProgramSpec) -> Iterator[str]:
     for key in ("attach_type", "kern_version", "flags", "ifindex"):
         if getattr(spec, key):
             yield f".{key} {getattr(spec, key)}"
-    used = {insn.imm for insn in spec.insns if insn.opcode == _WIDE_OPCODE
-            and insn.src in (PSEUDO_MAP_FD, PSEUDO_MAP_VALUE)}
-    for index, map_ in enumerate(spec.maps):
-        yield print_map(map_, index if index in used and not usable(map_.name) else None)
+    for name, map_ in zip(map_names(spec.maps), spec.maps, strict=True):
+        yield print_map(map_, name)
     yield ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from ..errors import DecodeError
@@ -47,30 +47,41 @@ def slots(data: bytes) -> tuple[Insn, ...]:
     return tuple([new((op, regs & 15, regs >> 4, off, imm)) for op, regs, off, imm in _SLOT.iter_unpack(data)])
 
 
-@lru_cache(maxsize=4096)
-def _select(opcode: int, dst: int, src: int, off: int, imm: int) -> Op | None:
-    """The row whose selectors match and whose unused fields are zero."""
-    fields = {"dst": dst, "src": src, "off": off, "imm": imm}
-    for op in rows(opcode):
-        if all(fields[f] == op.fixed.get(f, 0) for f in _FIELDS if f not in op.operands):
-            return op
-    return None
+def _selection(opcode: int):
+    """How to choose among the rows of one opcode: (key of a slot, key -> (row, fields left to compare)).
+
+    The key is made of the fields that no row has as an operand, so operand values never matter.
+    """
+    candidates = rows(opcode)
+    common = [i for i, f in enumerate(_FIELDS) if not any(f in op.operands for op in candidates)]
+    key = itemgetter(*(i + 1 for i in common))
+    found = {}
+    for op in candidates:
+        required = Insn(opcode, *(op.fixed.get(f, 0) for f in _FIELDS))
+        rest = tuple((i + 1, required[i + 1]) for i, f in enumerate(_FIELDS)
+                     if i not in common and f not in op.operands)
+        if found.setdefault(key(required), (op, rest))[0] is not op:
+            raise AssertionError(f"{op.name} and {found[key(required)][0].name} have the same encoding")
+    return key, found
+
+
+_SELECTIONS = {opcode: _selection(opcode) for opcode in range(256) if rows(opcode)}
 
 
 def op_of(insn: Insn) -> Op | None:
-    """The table row of a slot, or None if no instruction is encoded like this.
-
-    Operand values do not select, so they are folded away before the cached look-up.
-    """
-    opcode, dst, src, off, imm = insn
-    candidates = rows(opcode)
-    if len(candidates) == 1:
-        op = candidates[0]
-        for name, value in (("dst", dst), ("src", src), ("off", off), ("imm", imm)):
-            if name not in op.operands and value != op.fixed.get(name, 0):
-                return None
-        return op
-    return _select(opcode, dst, src, off, imm) if candidates else None
+    """The table row of a slot, or None if no instruction is encoded like this."""
+    selection = _SELECTIONS.get(insn[0])
+    if selection is None:
+        return None
+    key, found = selection
+    match = found.get(key(insn))
+    if match is None:
+        return None
+    op, rest = match
+    for index, value in rest:
+        if insn[index] != value:
+            return None
+    return op
 
 
 def decode(data: bytes) -> tuple[Insn, ...]:
@@ -88,22 +99,34 @@ def check(program: Sequence[Insn]) -> None:
     """Raise DecodeError at the first slot that is not an instruction."""
     pc, end = 0, len(program)
     while pc < end:
-        insn = program[pc]
-        op = op_of(insn)
-        raw = encode((insn,))
-        if op is None:
-            if not rows(insn.opcode):
-                raise DecodeError(f"unknown opcode {insn.opcode:#04x}", pc=pc, raw=raw)
-            names = ", ".join(sorted({row.name for row in rows(insn.opcode)}))
-            raise DecodeError(f"opcode {insn.opcode:#04x} ({names}) with a reserved field set", pc=pc, raw=raw)
-        for field in ("dst", "src"):
-            if field in op.operands and getattr(insn, field) > 10:
-                raise DecodeError(f"register r{getattr(insn, field)} does not exist", pc=pc, raw=raw)
-        if op.kind == "lddw":
-            if pc + 1 == end or program[pc + 1][:4] != (0, 0, 0, 0):
-                raise DecodeError("wide load without its second slot", pc=pc, raw=raw)
-            pc += 1
-        pc += 1
+        op = op_of(program[pc])
+        wrong = _wrong(op, program, pc)
+        if wrong:
+            raise DecodeError(wrong, pc=pc, raw=encode(program[pc:pc + 1]))
+        pc += 2 if op.kind == "lddw" else 1
+
+
+def _wrong(op: Op | None, program: Sequence[Insn], pc: int) -> str:
+    insn = program[pc]
+    if op is None:
+        if not rows(insn.opcode):
+            return f"unknown opcode {insn.opcode:#04x}"
+        names = ", ".join(sorted({row.name for row in rows(insn.opcode)}))
+        return f"opcode {insn.opcode:#04x} ({names}) with a reserved field set"
+    for field in ("dst", "src"):
+        if field in op.operands and getattr(insn, field) > 10:
+            return f"register r{getattr(insn, field)} does not exist"
+    if op.kind == "lddw":
+        if pc + 1 == len(program) or program[pc + 1][:4] != (0, 0, 0, 0):
+            return "wide load without its second slot"
+        if "next" not in op.operands and program[pc + 1].imm:
+            return f"{op.name} with a reserved field set in its second slot"
+    return ""
+
+
+def wrong(program: Sequence[Insn], pc: int) -> str:
+    """Why slot ``pc`` is not an instruction, "" if it is one."""
+    return _wrong(op_of(program[pc]), program, pc)
 
 
 def imm64(program: Sequence[Insn], pc: int) -> int:

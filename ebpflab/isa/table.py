@@ -96,8 +96,9 @@ def _arithmetic():
                 second = "imm" if source == "k" else "src"
                 plain = "{imm}" if source == "k" else r + "{src}"
                 mnemonic = "{imm}" if source == "k" else "%r{src}"
+                since = "5.0" if verb + tail == "arsh32" else "3.18"
                 yield _op(verb + tail, cls | code | flag, "alu", verb, bits, source, f"dst {second}",
-                          f"{family}{bits}", "v1", "3.18", "4.1",
+                          f"{family}{bits}", "v1", since, "4.1",
                           {"llvm": f"{r}{{dst}} {sign} {plain}", "mnemonic": f"{verb}{tail} %r{{dst}}, {mnemonic}"},
                           off=0)
                 if verb in ("div", "mod"):
@@ -168,7 +169,7 @@ def _memory():
         ("lddw", 0, "3.18", "{imm64}"),
         ("lddw_map", b.PSEUDO_MAP_FD, "3.18", "map[{map}]"),
         ("lddw_map_value", b.PSEUDO_MAP_VALUE, "5.2", "map[{map}][0]{next}"),
-        ("lddw_var", b.PSEUDO_BTF_ID, "5.4", "var[{imm}]{next}"),
+        ("lddw_var", b.PSEUDO_BTF_ID, "5.10", "var[{imm}]{next}"),
         ("lddw_func", b.PSEUDO_FUNC, "5.13", "func[{callee}]"),
         ("lddw_map_idx", b.PSEUDO_MAP_IDX, "5.14", "map_idx[{imm}]"),
         ("lddw_map_idx_value", b.PSEUDO_MAP_IDX_VALUE, "5.14", "map_idx[{imm}][0]{next}"),
