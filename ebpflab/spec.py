@@ -25,7 +25,8 @@ class MapSpec:
     """A map: ``type`` as in ``abi.map_types``; key and value in the type language of ``ebpflab.layout``.
 
     ``key_size`` and ``value_size`` (bytes) follow from the layouts. For a map of maps ``inner`` is the
-    prototype of its elements; ``contents`` (pairs of bytes) are written when the map is created.
+    prototype of its elements; ``contents`` (pairs of bytes) are written when the map is created, ``slots`` (index and
+    name of a program or map) when those are loaded. ``frozen``: then closed to writing from user space (constants).
     """
 
     name: str
@@ -37,6 +38,8 @@ class MapSpec:
     map_extra: int = 0
     inner: MapSpec | None = None
     contents: tuple[tuple[bytes, bytes], ...] = ()
+    slots: tuple[tuple[int, str], ...] = ()
+    frozen: bool = False
     pin: str = ""
 
     @property
@@ -85,11 +88,26 @@ class SourceLine:
 
 
 @dataclass(frozen=True, slots=True)
+class CoreReloc:
+    """A place that depends on the target kernel's types (``struct bpf_core_relo``).
+
+    ``kind`` is the number of ``enum bpf_core_relo_kind``, ``type`` an id in the program's BTF, ``path`` the access
+    string: indices into members and arrays, as ``0:1:2``.
+    """
+
+    pc: int
+    kind: int
+    type: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramSpec:
     """A program: slots, maps, and everything bpf(2)'s BPF_PROG_LOAD asks for.
 
     A wide load with src PSEUDO_MAP_FD or PSEUDO_MAP_VALUE holds in ``imm`` the *index into* ``maps``;
     a target puts its own file descriptor or address there.
+    ``core`` and ``externs`` (slot -> name of a kernel function or variable) are resolved for a target before loading.
     ``labels``: slot -> name; ``lines``: slot -> SourceLine; ``functions``: slot -> name of a subprogram.
     """
 
@@ -109,6 +127,8 @@ class ProgramSpec:
     btf: bytes = b""
     func_info: bytes = b""
     line_info: bytes = b""
+    core: tuple[CoreReloc, ...] = ()
+    externs: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def row(self) -> prog_types.ProgType:
@@ -135,3 +155,23 @@ class ProgramSpec:
                     raise SpecError(f"instruction {pc} refers to map {insn.imm}, the program has {len(self.maps)}")
                 found[pc] = self.maps[insn.imm]
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSpec:
+    """A compiled object: programs and maps by name, in the order of the file."""
+
+    programs: Mapping[str, ProgramSpec]
+    maps: Mapping[str, MapSpec]
+    license: str = ""
+    kern_version: int = 0
+    btf: bytes = b""
+
+    def program(self, name: str = "") -> ProgramSpec:
+        """The program of that name; without a name the only one. Raises SpecError."""
+        if name:
+            return _row("program", name, self.programs)
+        if len(self.programs) != 1:
+            raise SpecError(f"the object has {len(self.programs)} programs",
+                            hint=f"name one: {', '.join(self.programs)}")
+        return next(iter(self.programs.values()))
