@@ -23,9 +23,10 @@ from difflib import get_close_matches
 
 from .. import layout
 from ..abi import map_types, prog_types
+from ..abi.constants import CONSTANTS
 from ..errors import EbpflabError
 from ..spec import MapSpec, map_spec
-from .forms import number
+from .expressions import evaluate
 
 #: directives of compilers and of GNU as that say nothing about the program's bytes
 IGNORED = frozenset("text globl global weak hidden p2align align balign size ident addrsig addrsig_sym file loc "
@@ -86,14 +87,14 @@ def declare(name: str, rest: str, into: Declared) -> None:
         into.options["type"] = word
     elif name in _SCALARS:
         word = _single(name, rest)
-        into.options[name] = number(word) if _SCALARS[name] is int else word
+        into.options[name] = _constant(word, into) if _SCALARS[name] is int else word
     elif name in ("equ", "set"):
         words = _words(rest)
         if len(words) < 2:
             raise DirectiveError(f".{name} takes a name and a value", hint=f"as in .{name} ETH_HLEN 14")
         into.constants[_fresh(words[0], into)] = _constant(rest.split(words[0], 1)[1].lstrip(" \t,"), into)
     elif name == "map":
-        into.maps.append(parse_map(rest, into.maps))
+        into.maps.append(parse_map(rest, into))
     elif name in ("data", "rodata"):
         _variable(f".{name}", rest, into)
     else:
@@ -103,7 +104,7 @@ def declare(name: str, rest: str, into: Declared) -> None:
                              f"did you mean .{near[0]}?" if near else "known: " + " ".join("." + k for k in known))
 
 
-def parse_map(rest: str, known: list[MapSpec]) -> MapSpec:
+def parse_map(rest: str, into: Declared) -> MapSpec:
     """``NAME TYPE [KEY] [VALUE] [MAX_ENTRIES] [option=value …]``."""
     options: dict[str, str] = {}
     while match := _OPTION.search(rest):
@@ -113,7 +114,7 @@ def parse_map(rest: str, known: list[MapSpec]) -> MapSpec:
     if len(words) < 2:
         raise DirectiveError(".map takes at least a name and a type", hint="as in .map counts percpu_array u32 u64 256")
     name, kind, *sizes = words
-    if any(m.name == name for m in known):
+    if any(m.name == name for m in into.maps):
         raise DirectiveError(f"map {name!r} is declared twice", name)
     if kind not in map_types.BY_NAME:
         near = get_close_matches(kind, map_types.BY_NAME, 1)
@@ -133,16 +134,16 @@ def parse_map(rest: str, known: list[MapSpec]) -> MapSpec:
     if len(sizes) > 3:
         raise DirectiveError(f"too many words for map {name!r}", sizes[3],
                              ".map NAME TYPE [KEY] [VALUE] [MAX_ENTRIES] [flags=N]")
-    rest_: dict[str, object] = {k: _number(options[k]) for k in ("flags", "map_extra") if k in options}
+    rest_: dict[str, object] = {k: _constant(options[k], into) for k in ("flags", "map_extra") if k in options}
     if "pin" in options:
         rest_["pin"] = options["pin"]
     if "inner" in options:
-        inner = next((m for m in known if m.name == options["inner"]), None)
+        inner = next((m for m in into.maps if m.name == options["inner"]), None)
         if inner is None:
             raise DirectiveError(f"inner map {options['inner']!r} is not declared before", options["inner"])
         rest_["inner"] = inner
     entries = options.get("max_entries", entries)
-    return map_spec(name, kind, _type(key), _type(value), _number(entries or "1"), **rest_)
+    return map_spec(name, kind, _type(key), _type(value), _constant(entries or "1", into), **rest_)
 
 
 def print_map(map_: MapSpec, name: str) -> str:
@@ -163,6 +164,7 @@ def _type_text(type_: layout.Layout | None) -> str:
 
 
 def _type(word: str) -> str | int:
+    word = word.strip('"')
     return int(word) if word.isdigit() else word
 
 
@@ -216,19 +218,11 @@ def _fresh(name: str, into: Declared) -> str:
 
 
 def _constant(text: str, into: Declared) -> int:
-    from .expressions import evaluate
-
-    return evaluate(text, into.constants)
-
-
-def _number(word: str) -> int:
-    try:
-        return number(word)
-    except ValueError:
-        raise DirectiveError(f"{word!r} is not a number", word) from None
+    return evaluate(text, {**CONSTANTS, **into.constants})
 
 
 def _words(rest: str) -> list[str]:
+    """Words of a directive; a C type with blanks is one, with or without quotes."""
     return _WORD.findall(rest.replace("\t", " "))
 
 
