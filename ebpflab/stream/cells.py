@@ -6,10 +6,12 @@ JupyterLab, Notebook 7 and VS Code name the cell in each execution request; wher
 from __future__ import annotations
 
 import sys
+import threading
 import weakref
 
 _started: dict[str, list[weakref.ref]] = {}
 _hooked: weakref.WeakSet = weakref.WeakSet()
+_running = False
 
 
 def shell():
@@ -28,19 +30,40 @@ def current() -> str:
     return str((parent or {}).get("metadata", {}).get("cellId") or "")
 
 
+def busy() -> bool:
+    """Does a cell run right now? Then nobody answers the front end on the kernel's main thread."""
+    _hook()
+    return _running
+
+
 def own(thing) -> None:
     """Stop ``thing`` (it has ``stop()``) when the cell that runs now is run again."""
     cell = current()
     if not cell:
         return
-    if (ipython := shell()) not in _hooked:
-        ipython.events.register("pre_run_cell", _before)
-        _hooked.add(ipython)
+    _hook()
     alive = [ref for ref in _started.get(cell, ()) if ref() is not None]
     _started[cell] = [*alive, weakref.ref(thing)]
 
 
+def _hook() -> None:
+    global _running
+    ipython = shell()
+    if ipython is not None and ipython not in _hooked:
+        ipython.events.register("pre_run_cell", _before)
+        ipython.events.register("post_run_cell", _after)
+        _hooked.add(ipython)
+        _running = threading.current_thread() is threading.main_thread()    # the first hook is set by a cell
+
+
 def _before(info) -> None:
+    global _running
+    _running = True
     for ref in _started.pop(getattr(info, "cell_id", None) or "", ()):
         if (thing := ref()) is not None:
             thing.stop()
+
+
+def _after(result) -> None:
+    global _running
+    _running = False
