@@ -42,8 +42,8 @@ def load(prog_type: int, insns: list[Insn], attach: int = 0, level: int = 1, gpl
 def create_map(type: int, key: int, value: int, entries: int, flags: int = 0, inner: int = 0,
                extra: int = 0) -> int:
     """A map's file descriptor, or minus errno."""
-    fd = _bpf(_MAP_CREATE, struct.pack("<IIIIII I16sIIIIIIQ", type, key, value, entries, flags, inner, 0, b"sweep",
-                                       0, 0, 0, 0, 0, 0, extra))
+    fd = _bpf(_MAP_CREATE, struct.pack("<IIIIIII16sIIIIIQ", type, key, value, entries, flags, inner, 0, b"sweep",
+                                       0, 0, 0, 0, 0, extra))
     return fd if fd >= 0 else -ctypes.get_errno()
 
 
