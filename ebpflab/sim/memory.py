@@ -121,6 +121,12 @@ class Memory:
     def store(self, address: int, size: int, value: int) -> None:
         self.write(address, (value & ((1 << size * 8) - 1)).to_bytes(size, "little"))
 
+    def check(self, address: int, size: int, verb: str) -> None:
+        """Raise the Fault of an access (``verb`` read or write) that is not allowed."""
+        view = self.views.get(address >> PAGE_BITS)
+        if view is None or (address & OFFSET) + size > len(view) or (verb == "write" and _readonly(view)):
+            raise self.fault(address, size, verb)
+
     def read(self, address: int, size: int) -> bytes:
         if not size:
             return b""

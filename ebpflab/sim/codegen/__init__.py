@@ -198,9 +198,10 @@ class Compiled:
         base = regs[code.src if code.kind == "ldx" or code.verb == "load_acquire" else code.dst]
         address = base + code.off & bits.U64
         try:
-            data = run.memory.read(address, code.op.bytes)
-            if code.kind != "ldx":
-                run.memory.write(address, data)
+            if code.kind in ("ldx", "atomic") and code.verb != "store_release":
+                run.memory.check(address, code.op.bytes, "read")
+            if code.kind != "ldx" and code.verb != "load_acquire":
+                run.memory.check(address, code.op.bytes, "write")
         except Fault as fault:
             return faults.place(fault, pc, regs)
         return error
