@@ -107,6 +107,7 @@ class ProgramSpec:
 
     A wide load with src PSEUDO_MAP_FD or PSEUDO_MAP_VALUE holds in ``imm`` the *index into* ``maps``;
     a target puts its own file descriptor or address there.
+    ``attach_to`` is what an ELF section names after its prefix (``kprobe/NAME``).
     ``core`` and ``externs`` (slot -> name of a kernel function or variable) are resolved for a target before loading.
     ``labels``: slot -> name; ``lines``: slot -> SourceLine; ``functions``: slot -> name of a subprogram.
     """
@@ -119,6 +120,7 @@ class ProgramSpec:
     kern_version: int = 0
     flags: int = 0
     attach_type: str = ""
+    attach_to: str = ""
     ifindex: int = 0
     labels: Mapping[int, str] = field(default_factory=dict)
     functions: Mapping[int, str] = field(default_factory=dict)

@@ -13,6 +13,20 @@ import pytest
 ALLOWED_SKIPS: tuple[tuple[str, str], ...] = ()
 
 
+@pytest.fixture
+def local():
+    """This machine's kernel as a target."""
+    from ebpflab.errors import TargetError
+    from ebpflab.targets.registry import open_target
+
+    try:
+        target = open_target("local")
+    except TargetError as error:
+        pytest.skip(error.what)
+    with target:
+        yield target
+
+
 def _allowed(reason: str) -> bool:
     return any(re.search(pattern, reason) for pattern, _ in ALLOWED_SKIPS)
 

@@ -149,6 +149,10 @@ class Btf:
         """Number of type ids, void and those of the base included."""
         return self.first_id + len(self._offsets)
 
+    def offset_of(self, id: int) -> int:
+        """The byte in ``data`` where a type's record starts."""
+        return self._offsets[id - self.first_id]
+
     def string(self, offset: int) -> str:
         """The string at an offset of the string section."""
         if offset < self._string_base:

@@ -106,7 +106,8 @@ class Maps:
         for which in ("key", "value"):
             size = numbers.get(f"{which}_size")
             if size is not None and which in shapes and shapes[which].size != size:
-                raise self._fail(f"map {name!r}: {which} has {shapes[which].size} bytes, {which}_size says {size}", section)
+                raise self._fail(f"map {name!r}: {which} has {shapes[which].size} bytes, {which}_size says {size}",
+                                 section)
             if size and which not in shapes:
                 shapes[which] = lay.SCALARS.get({4: "u32", 8: "u64"}.get(size, "")) or lay.opaque(size)
         if row.name in ("array_of_maps", "hash_of_maps", "prog_array", "perf_event_array", "cgroup_array", "xskmap"):
@@ -149,7 +150,8 @@ class Maps:
             return
         size = section.size // len(symbols)
         if size < 20 or section.size % len(symbols):
-            raise self._fail(f"{len(symbols)} maps in {section.size} bytes: struct bpf_map_def has at least 20", section)
+            raise self._fail(f"{len(symbols)} maps in {section.size} bytes; struct bpf_map_def has at least 20",
+                             section)
         for symbol in symbols:
             raw = section.data[symbol.value:symbol.value + size]
             if len(raw) < 20 or any(raw[20:]):
