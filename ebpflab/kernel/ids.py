@@ -45,7 +45,8 @@ def walk(kind: str) -> list[int]:
     """All ids of a kind ("prog", "map", "link", "btf"), ascending; everybody's, not only ours."""
     command = WALKS[kind]
     attr = syscall.ATTRS[command]
-    found, last = [], 0
+    found: list[int] = []
+    last = 0
     while True:
         buffer = attr.pack({"start_id": last})
         _, errno = syscall.call(attr, buffer)

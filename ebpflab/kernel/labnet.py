@@ -16,6 +16,7 @@ import errno as E
 import threading
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from . import explain, links, netns, progs, rtnetlink, syscall, traffic
 
@@ -125,7 +126,9 @@ class LabNet:
 
     def close(self) -> None:
         with self._lock:
-            for thing in (*self._fillers.values(), *self._senders.values(), *self.namespaces.values()):
-                thing.close()
-            for held in (self._fillers, self._senders, self.namespaces, self._attached):
-                held.clear()
+            held: tuple[dict[str, Any], ...] = (self._fillers, self._senders, self.namespaces)
+            for things in held:
+                for thing in things.values():
+                    thing.close()
+                things.clear()
+            self._attached.clear()

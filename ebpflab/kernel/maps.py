@@ -17,6 +17,7 @@ from __future__ import annotations
 import ctypes
 import errno as E
 import time
+from typing import Any
 
 from ..errors import KernelError
 from . import explain, ids, syscall
@@ -171,8 +172,8 @@ class Map(syscall.Fd):
             values.append(value_memory[:got * self.width])
             if errno == E.ENOENT or (limit and count >= limit):
                 break
-        found = {"keys": b"".join(keys), "values": b"".join(values), "count": count, "lost": 0, "duplicates": 0,
-                 "how": "batch"}
+        found: dict[str, Any] = {"keys": b"".join(keys), "values": b"".join(values), "count": count,
+                                 "lost": 0, "duplicates": 0, "how": "batch"}
         if limit and count > limit:
             found.update(keys=found["keys"][:limit * self.key_size], values=found["values"][:limit * self.width],
                          count=limit)

@@ -38,8 +38,8 @@ class Session:
 
     #: methods that a wire may serve
     CALLS = ("facts", "features", "map_create", "map_lookup", "map_update", "map_delete", "map_next_key", "map_read",
-             "map_write", "map_info", "prog_load", "prog_run", "prog_info", "net_create", "net_send", "net_stats",
-             "attach", "close", "close_all", "handles", "ids")
+             "map_write", "map_freeze", "map_info", "prog_load", "prog_run", "prog_info", "net_create", "net_send",
+             "net_stats", "attach", "close", "close_all", "handles", "ids")
 
     def __init__(self) -> None:
         self._things: dict[int, _Entry] = {}
@@ -144,6 +144,11 @@ class Session:
         """Write many entries at once, columns as ``map_read`` gives them; the number written."""
         with self._use(map, "map") as found:
             return found.write(keys, values, flags)
+
+    def map_freeze(self, map: int) -> None:
+        """User space cannot write it any more; the verifier may then take an array's contents as known (.rodata)."""
+        with self._use(map, "map") as found:
+            syscall.bpf("MAP_FREEZE", map_fd=found.fd)
 
     def map_info(self, map: int) -> dict:
         """-> {"type", "id", "key_size", "value_size", "max_entries", "flags", "name", …}"""

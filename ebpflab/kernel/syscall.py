@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import struct
+import sys
 
 from . import explain
 
@@ -121,7 +122,7 @@ _BPF_NUMBER = {"x86_64": 321, "aarch64": 280, "arm64": 280, "riscv64": 280}
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.syscall.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_ulong)
-_number = _BPF_NUMBER.get(platform.machine())
+_number = _BPF_NUMBER.get(platform.machine()) if sys.platform == "linux" else None
 
 
 class Fd:
@@ -151,7 +152,8 @@ def libc(name: str, *args) -> int:
 def call(attr: Struct, buffer: ctypes.Array) -> tuple[int, int]:
     """bpf(2) without judgement: (result, errno)."""
     if _number is None:
-        raise explain.error(attr.command, 38, hint=f"the number of bpf(2) on {platform.machine()} is not in our table")
+        raise explain.error(attr.command, 38, hint=f"we do not know bpf(2) on {sys.platform} {platform.machine()}: "
+                                                       "use --target sim, or a VM")
     done = _libc.syscall(_number, attr.number, ctypes.addressof(buffer), attr.size)
     return (done, 0) if done >= 0 else (-1, ctypes.get_errno())
 
@@ -170,10 +172,10 @@ def kernel_name(name: str) -> bytes:
     return re.sub(r"[^A-Za-z0-9_.]", "_", name, flags=re.ASCII).encode()[:15]
 
 
-def address(data: bytes | bytearray | ctypes.Array) -> int:
+def address(data: bytes | ctypes.Array) -> int:
     """Address of bytes (which the caller keeps alive), 0 for nothing."""
     if isinstance(data, bytes):
-        return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value if data else 0
+        return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0 if data else 0
     return ctypes.addressof(data)
 
 
@@ -182,7 +184,8 @@ def version() -> tuple[int, int, int]:
     uname = os.uname()
     found = re.search(r"Debian (\d+)\.(\d+)\.(\d+)", uname.version) or \
         re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", uname.release)
-    return tuple(int(part or 0) for part in found.groups())  # type: ignore[return-value]
+    first, second, third = found.groups() if found else (0, 0, 0)
+    return int(first), int(second), int(third or 0)
 
 
 def possible_cpus() -> int:

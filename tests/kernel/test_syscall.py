@@ -1,6 +1,7 @@
 """The drawn structs against the C compiler's idea of the kernel's header; names, versions, CPU lists."""
 
 import ast
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -75,3 +76,20 @@ def test_guest_python_can_read_it():
             if isinstance(node, ast.keyword):
                 assert node.arg not in ("slots", "strict", "kw_only"), f"{path.name}:{node.value.lineno}: {node.arg}="
         assert "from __future__ import annotations" in path.read_text() or path.name == "__init__.py", path
+
+
+@pytest.mark.parametrize(("release", "version", "expected"), [
+    ("6.18.44-custom", "#1 SMP PREEMPT_DYNAMIC @0", (6, 18, 44)),
+    ("5.10.0-36-amd64", "#1 SMP Debian 5.10.244-1 (2025-09-29)", (5, 10, 244)),
+    ("6.12.57+deb13-cloud-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.12.57-1 (2025-11-05)", (6, 12, 57)),
+    ("7.0-rc3", "#1", (7, 0, 0)), ("strange", "", (0, 0, 0))])
+def test_upstream_version(monkeypatch, release, version, expected):
+    monkeypatch.setattr(syscall.os, "uname", lambda: os.uname_result(("Linux", "host", release, version, "x86_64")))
+    assert syscall.version() == expected
+
+
+def test_another_system_or_machine_is_told(monkeypatch):
+    monkeypatch.setattr(syscall, "_number", None)
+    with pytest.raises(errors.KernelError, match="do not know bpf") as caught:
+        syscall.bpf("MAP_CREATE", map_type=1)
+    assert "sim" in str(caught.value)
