@@ -1,0 +1,364 @@
+"""The walk: one instruction after the other, one path after the other, in the kernel's order (``do_check``).
+
+``verify`` runs the static passes, walks every path that ``prune`` does not cut, and gives a ``Trace`` whose steps
+and log are made only when somebody looks at them.
+"""
+
+from __future__ import annotations
+
+from ..abi import HELPER_NAMES
+from ..asm import line as insn_line
+from ..errors import Unsupported
+from ..isa import bits, rows
+from ..spec import ProgramSpec
+from ..trace import Stats, Verdict
+from . import alu, call, cfg, helper, jump, memory, prune
+from .cfg import Refused, Shape
+from .env import EINVAL, MAX_VAR_OFF, Env, Map, Stop
+from .log import Log
+from .result import LazyTrace, StepRecord
+from .value import CTX, MAP_PTR, MAP_VALUE, Reg, constant
+from .verdict import check_result
+
+LIMIT = 1_000_000       # BPF_COMPLEXITY_LIMIT_INSNS
+NAME = "ebpflab"
+
+
+def verify(spec: ProgramSpec, *, log_level: int = 2, limit: int = LIMIT) -> LazyTrace:
+    """Walk ``spec`` as Linux 6.18 does with all privileges.
+
+    The verdict is ``accept``, ``reject`` with the kernel's last line, or ``unsupported`` with the name of what is
+    not modelled. ``limit`` is how many instructions are walked at most. Ctrl-C ends the walk; the trace then
+    holds what was walked so far and the verdict says so.
+    """
+    log = Log(log_level, lambda pc: insn_line(spec.insns, pc, syntax="kernel", maps=spec.maps))
+    shape = Shape(spec.insns)
+    run = Run(spec, shape, log, limit)
+    result, error, errno = "accept", "", 0
+    try:
+        run.prepare()
+        run.walk()
+        run.finish()
+    except Stop as stop:
+        result, errno = "reject", stop.errno
+    except Refused as refused:
+        for line in refused.lines:
+            run.say(line)
+        result, errno = "reject", refused.errno
+    except Unsupported as unsupported:
+        result, error = "unsupported", unsupported.what
+    except KeyboardInterrupt:
+        result, error = "unsupported", "interrupted"
+    return run.trace(result, error, errno)
+
+
+class Run:
+    """One verification from beginning to end."""
+
+    def __init__(self, spec: ProgramSpec, shape: Shape, log: Log, limit: int):
+        self.spec, self.shape, self.log, self.limit = spec, shape, log, limit
+        self.env: Env | None = None
+        self.early: list[str] = []
+        self.steps: list[StepRecord] = []
+
+    def say(self, line: str) -> None:
+        self.early.append(line)
+        self.log.write(line + "\n")
+
+    def prepare(self) -> None:
+        spec, shape = self.spec, self.shape
+        cfg.find_functions(shape)
+        if self.log.level >= 2:
+            for sub, start in enumerate(shape.starts):
+                self.log.write(f"func#{sub} @{start}\n")
+        cfg.check_functions(shape, PACKET_CHANGERS)
+        self._check_encoding()
+        cfg.find_successors(shape)
+        cfg.check_reachable(shape, frozenset())
+        cfg.order(shape)
+        cfg.find_loops(shape)
+        cfg.find_live(shape)
+        if self.log.level >= 2:
+            self._log_live()
+        self.env = Env(spec, shape, self.log, tuple(Map(each, each.name) for each in spec.maps), self.limit)
+        for insn in spec.insns:
+            if cfg.is_call(insn, bits.CALL_KFUNC):
+                raise Unsupported("kernel functions (kfuncs)")
+            if insn.opcode == 0x18 and insn.src not in (0, bits.PSEUDO_MAP_FD, bits.PSEUDO_MAP_VALUE):
+                raise Unsupported("wide loads of functions or BTF variables")
+
+    def _check_encoding(self) -> None:
+        """``resolve_pseudo_ldimm64``: what no rule below would notice."""
+        insns = self.spec.insns
+        pc = 0
+        while pc < len(insns):
+            insn = insns[pc]
+            if insn.opcode & 7 == bits.LDX and (insn.opcode & 0xE0 not in (bits.MEM, bits.MEMSX) or insn.imm):
+                raise Refused("BPF_LDX uses reserved fields")
+            if insn.opcode == 0x18:
+                self._check_wide(pc)
+                pc += 1
+            elif not rows(insn.opcode):
+                raise Refused(f"unknown opcode {insn.opcode:02x}")
+            pc += 1
+
+    def _check_wide(self, pc: int) -> None:
+        insns = self.spec.insns
+        insn = insns[pc]
+        if pc + 1 == len(insns) or insns[pc + 1][:4] != (0, 0, 0, 0):
+            raise Refused("invalid bpf_ld_imm64 insn")
+        if insn.src in (0, bits.PSEUDO_FUNC):
+            return
+        high = insns[pc + 1].imm & 0xFFFF_FFFF
+        if insn.src not in (bits.PSEUDO_MAP_FD, bits.PSEUDO_MAP_VALUE):
+            raise Unsupported("wide loads of BTF variables or map indexes")
+        if insn.src == bits.PSEUDO_MAP_FD and high:
+            raise Refused("unrecognized bpf_ld_imm64 insn")
+        if not 0 <= insn.imm < len(self.spec.maps):
+            raise Refused(f"fd {insn.imm} is not pointing to valid bpf_map", errno=9)
+        if insn.src == bits.PSEUDO_MAP_VALUE:
+            bpf_map = self.spec.maps[insn.imm]
+            if high >= MAX_VAR_OFF:
+                raise Refused(f"direct value offset of {high} is not allowed")
+            if bpf_map.type not in DIRECT_VALUE or (bpf_map.type == "array" and bpf_map.max_entries != 1):
+                raise Refused("no direct value access support for this map type") if bpf_map.type not in DIRECT_VALUE \
+                    else Refused(f"invalid access to map value pointer, value_size={bpf_map.value_size} off={high}")
+            if high >= bpf_map.value_size:
+                raise Refused(f"invalid access to map value pointer, value_size={bpf_map.value_size} off={high}")
+
+    def _log_live(self) -> None:
+        shape, write = self.shape, self.log.write
+        write("Live regs before insn:\n")
+        pc = 0
+        while pc < len(shape.insns):
+            live = "".join(str(i) if shape.live[pc] >> i & 1 else "." for i in range(10))
+            loop = f"{shape.scc[pc]:3d} " if shape.scc[pc] else "    "
+            write(f"{loop}{pc:3d}: {live} {self.log.line(pc)}\n")
+            pc += 2 if shape.insns[pc].opcode == 0x18 else 1
+
+    # ---- the walk
+
+    def walk(self) -> None:
+        env = self.env
+        assert env is not None
+        env.regs[1] = Reg(CTX)
+        env.touched, env.touched_slots = 0x7FF, -1
+        env.resume(env.state)
+        log, shape, insns, ops = self.log, self.shape, env.insns, env.ops
+        prune_points, jump_points = shape.prune, shape.jump
+        steps = self.steps
+        liveness = env.stack_liveness
+        logging = log.level > 0
+        came_back = False       # at a branch that was put aside, or after a return
+        parent = pc = -1
+        while True:
+            env.recorded = False
+            env.previous, pc = pc, env.pc
+            state = env.state
+            env.processed += 1
+            if env.processed > self.limit:
+                raise env.reject(f"BPF program is too large. Processed {env.processed} insn", 7)
+            state.last, state.insn = env.previous, pc
+            if prune_points[pc] and prune.arrive(env, pc):
+                if logging:
+                    log.write(f"\nfrom {env.previous} to {pc}: safe\n" if came_back else f"{pc}: safe\n")
+                steps.append((pc, parent, "pruned", self._snapshot(env)))
+                parent = self._next_path(env)
+                if parent is None:
+                    return
+                came_back, pc = True, env.previous
+                continue
+            if jump_points[pc]:
+                env.record(0)
+            snapshot = self._snapshot(env)
+            if came_back and env.level2:
+                log.full(f"\nfrom {env.previous} to {pc}:", state.frame, state.refs)
+                came_back = False
+            if logging:
+                if env.touched or env.touched_slots:
+                    log.changed(pc, state.frame, snapshot[-1][0], state.refs, env.touched, env.touched_slots)
+                    env.touched = env.touched_slots = 0
+                log.insn(pc)
+            env.step = len(steps)
+            steps.append((pc, parent, "insn", snapshot))
+            parent = env.step
+            env.messages.clear()
+            insn, op = insns[pc], ops[pc]
+            instance = liveness.current
+            if op is None:
+                raise self._reserved(env, insn)
+            kind = op.kind
+            if kind == "alu":
+                alu.alu(env, insn, op)
+                env.pc = pc + 1
+            elif kind == "jmp":
+                env.jumps += 1
+                env.pc = jump.conditional(env, insn, op)
+                if logging:
+                    log.changed(pc, state.frame, env.regs[:], state.refs, env.touched, env.touched_slots)
+                    env.touched = env.touched_slots = 0
+            elif kind == "ldx":
+                memory.load(env, insn, op)
+                env.pc = pc + 1
+            elif kind == "stx":
+                memory.store(env, insn, op)
+                env.pc = pc + 1
+            elif kind == "st":
+                memory.store_constant(env, insn, op)
+                env.pc = pc + 1
+            elif kind == "call":
+                env.jumps += 1
+                if insn.src == bits.CALL_LOCAL:
+                    env.pc = call.local(env, insn)
+                    env.touched |= 1
+                    continue
+                helper.helper(env, insn)
+                env.touched |= 1
+                env.pc = pc + 1
+            elif kind == "ja":
+                env.jumps += 1
+                env.pc = cfg.target(insn, pc)
+            elif kind == "exit":
+                env.jumps += 1
+                self._leaks(env)
+                if len(state.frames) > 1:
+                    env.pc = call.leave(env)
+                    came_back = True
+                    continue
+                check_result(env)
+                liveness.commit(instance, pc)
+                steps.append((pc, parent, "end", self._snapshot(env)))
+                parent = self._next_path(env)
+                if parent is None:
+                    return
+                came_back, pc = True, env.previous
+                continue
+            elif kind == "lddw":
+                self._wide_load(env, insn)
+                env.pc = pc + 2
+            elif kind == "end":
+                alu.swap_bytes(env, insn, op)
+                env.pc = pc + 1
+            elif kind == "atomic":
+                memory.atomic(env, insn, op)
+                env.pc = pc + 1
+            elif kind == "ld":
+                env.pc = pc + 1
+                raise env.unsupported("BPF_LD_[ABS|IND] instructions")
+            else:
+                raise env.unsupported(f"instruction {op.name}")
+            liveness.commit(instance, pc)
+
+    @staticmethod
+    def _snapshot(env: Env) -> tuple:
+        frames = env.state.frames
+        if len(frames) == 1:
+            frame = frames[0]
+            return ((frame.regs[:], frame.stack),)
+        return tuple([(frame.regs[:], frame.stack) for frame in frames])
+
+    def _next_path(self, env: Env) -> int | None:
+        """End this path and continue the one put aside last; its parent step, None if there is none."""
+        env.touched, env.touched_slots = 0x7FF, -1
+        prune.path_done(env)
+        env.stack_liveness.update(env.state)
+        if not env.pending:
+            return None
+        pending = env.pending.pop()
+        if not env.level2 and self.log.level:
+            self.log.cut(pending.log_length)
+        env.resume(pending.state)
+        env.pc, env.previous = pending.pc, pending.previous
+        return pending.step
+
+    @staticmethod
+    def _leaks(env: Env) -> None:
+        if env.state.refs and len(env.state.frames) == 1:
+            for id, pc in env.state.refs:
+                env.say(f"Unreleased reference id={id} alloc_insn={pc}")
+            raise env.reject("BPF_EXIT instruction in main prog would lead to reference leak", EINVAL)
+
+    @staticmethod
+    def _wide_load(env: Env, insn) -> None:
+        env.target(insn.dst)
+        if insn.src == 0:
+            env.regs[insn.dst] = constant(insn.imm & 0xFFFF_FFFF | (env.insns[env.pc + 1].imm & 0xFFFF_FFFF) << 32)
+            return
+        bpf_map = env.maps[insn.imm]
+        if insn.src == bits.PSEUDO_MAP_FD:
+            env.regs[insn.dst] = Reg(MAP_PTR, data=bpf_map)
+        else:
+            env.regs[insn.dst] = Reg(MAP_VALUE, off=env.insns[env.pc + 1].imm, data=bpf_map)
+
+    @staticmethod
+    def _reserved(env: Env, insn) -> Stop:
+        """An encoding that is no instruction, in the words that the kernel has for it."""
+        cls, code = insn.opcode & 7, insn.opcode & 0xF0
+        if cls in (bits.ALU, bits.ALU64):
+            word = {bits.NEG: "BPF_NEG", bits.END: "BPF_END", bits.MOV: "BPF_MOV"}.get(code, "BPF_ALU")
+        elif cls in (bits.JMP, bits.JMP32):
+            word = {bits.CALL: "BPF_CALL", bits.EXIT: "BPF_EXIT", bits.JA: "BPF_JA"}.get(code, "BPF_JMP/JMP32")
+        else:
+            word = {bits.STX: "BPF_STX", bits.ST: "BPF_ST", bits.LD: "BPF_LD_[ABS|IND]"}[cls]
+        return env.reject(f"{word} uses reserved fields", EINVAL)
+
+    # ---- after the walk
+
+    def finish(self) -> None:
+        """What is checked when all paths are done."""
+        env = self.env
+        assert env is not None
+        if not env.level2:
+            self.log.cut(0)
+        self._stack_depth(env)
+
+    @staticmethod
+    def _stack_depth(env: Env) -> None:
+        """All frames of the deepest chain of calls together fit into 512 bytes (``check_max_stack_depth``)."""
+        shape = env.shape
+
+        def visit(sub: int, depth: int, frames: int) -> None:
+            if sub and shape.has_tail_call[sub] and depth >= 256:
+                raise env.reject("tail_calls are not allowed when call stack of previous frames is "
+                                 f"{depth} bytes. Too large")
+            depth += (env.subs[sub].depth + 15) // 16 * 16
+            if depth > 512:
+                if env.type in PRIVATE_STACK:
+                    raise env.unsupported("private stacks")
+                raise env.reject(f"combined stack size of {frames + 1} calls is {depth}. Too large")
+            for pc in range(shape.starts[sub], shape.end(sub)):
+                if cfg.is_call(env.insns[pc], bits.CALL_LOCAL):
+                    if frames + 1 >= 8:
+                        raise env.reject(f"the call stack of {frames + 1} frames is too deep !", 7)
+                    visit(shape.sub_at(cfg.target(env.insns[pc], pc)), depth, frames + 1)
+
+        visit(0, 0, 0)
+
+    def trace(self, result: str, error: str, errno: int) -> LazyTrace:
+        env = self.env
+        messages = tuple(env.messages) if env and env.messages else tuple(self.early)
+        stats = Stats(processed=env.processed, limit=LIMIT, max_states_per_insn=env.states_per_insn,
+                      total_states=env.states_total, peak_states=env.states_peak, mark_read=0) if env else \
+            Stats(processed=0, limit=LIMIT, max_states_per_insn=0, total_states=0, peak_states=0, mark_read=0)
+        if result == "reject":
+            error = messages[-1] if messages else ""
+        self.log.write(f"processed {stats.processed} insns (limit {LIMIT}) max_states_per_insn "
+                       f"{stats.max_states_per_insn} total_states {stats.total_states} peak_states "
+                       f"{stats.peak_states} mark_read {stats.mark_read}\n")
+        verdict = Verdict(result, NAME, error, messages if result == "reject" else (),
+                          self.steps[-1][0] if self.steps else None, errno, stats)
+        return LazyTrace(self.spec, verdict, self.steps, self.log)
+
+
+#: map types whose values may be addressed directly (map_direct_value_addr)
+DIRECT_VALUE = frozenset(("array", "percpu_array", "arena"))
+
+#: program types whose functions may get stacks of their own (bpf_enable_priv_stack)
+PRIVATE_STACK = frozenset(("kprobe", "tracepoint", "perf_event", "raw_tracepoint", "tracing", "lsm", "struct_ops"))
+
+#: helpers that may move packet data (bpf_helper_changes_pkt_data)
+PACKET_CHANGERS = frozenset(number for number, name in HELPER_NAMES.items() if name in (
+    "clone_redirect", "l3_csum_replace", "l4_csum_replace", "lwt_push_encap", "lwt_seg6_action", "lwt_seg6_adjust_srh",
+    "lwt_seg6_store_bytes", "msg_pop_data", "msg_pull_data", "msg_push_data", "skb_adjust_room", "skb_change_head",
+    "skb_change_proto", "skb_change_tail", "skb_pull_data", "skb_store_bytes", "skb_vlan_pop", "skb_vlan_push",
+    "store_hdr_opt", "xdp_adjust_head", "xdp_adjust_meta", "xdp_adjust_tail", "tail_call"))

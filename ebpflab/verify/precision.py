@@ -1,0 +1,275 @@
+"""Which earlier numbers a decision relied on (``__mark_chain_precision``, ``backtrack_insn``).
+
+Numbers in a checkpoint start out *imprecise*: a later path with any other number there is considered equal.  When
+a number decides something (a branch, an address, a size), the walk goes backwards along the history to all that
+it was computed from, and marks those registers and slots of the checkpoints on the way as precise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..isa import Insn, bits
+from .cfg import is_call
+from .env import Env
+from .log import Log
+from .state import DST_IS_STACK, SRC_IS_STACK, STACK_ACCESS, Frame, Jump, State
+from .value import SCALAR
+
+_ARGS = 0x3E    # r1 to r5
+
+
+class Wanted:
+    """Registers and stack slots still to be traced back, a bit mask of each for every frame."""
+
+    __slots__ = ("regs", "slots", "top")
+
+    def __init__(self, frames: int):
+        self.regs, self.slots = [0] * 8, [0] * 8
+        self.top = frames - 1
+
+    @property
+    def empty(self) -> bool:
+        return not any(self.regs[:self.top + 1]) and not any(self.slots[:self.top + 1])
+
+
+class _TooHard(Exception):
+    """The history cannot tell; everything must be taken as precise."""
+
+
+def mark(env: Env, regno: int) -> None:
+    """Register ``regno`` of the current state was relied on."""
+    wanted = Wanted(len(env.state.frames))
+    wanted.regs[wanted.top] = 1 << regno
+    mark_chain(env, env.state, wanted)
+
+
+def mark_slot(env: Env, frame: int, slot: int) -> None:
+    wanted = Wanted(len(env.state.frames))
+    wanted.slots[frame] = 1 << slot
+    mark_chain(env, env.state, wanted)
+
+
+def mark_chain(env: Env, start: State, wanted: Wanted) -> bool:
+    """Trace ``wanted`` back from ``start`` through all checkpoints before it. True if a mark was new."""
+    if wanted.empty:
+        return False
+    state: State | None = start
+    first, last, after = start.first, start.insn, -1
+    skip = True         # the instruction at which we start has not happened yet
+    new = False
+    log = env.log if env.level2 else None
+    while state is not None:
+        if log:
+            log.write(f"mark_precise: frame{wanted.top}: last_idx {last} first_idx {first} subseq_idx {after} \n")
+        if last < 0:
+            raise env.unsupported("precision of a global function's arguments")
+        try:
+            after, done = _through(env, state, last, after, wanted, skip, log)
+        except _TooHard:
+            force_all(env, start)
+            return True
+        skip = False
+        if done:
+            return new
+        state = state.parent
+        if state is None:
+            break
+        new |= _mark_checkpoint(state, wanted, log)
+        if wanted.empty:
+            return new
+        after, last, first = first, state.last, state.first
+    if not wanted.empty:
+        force_all(env, start)
+    return new
+
+
+def _through(env: Env, state: State, last: int, after: int, wanted: Wanted, skip: bool,
+             log: Log | None) -> tuple[int, bool]:
+    """Walk the instructions of one state backwards; True when nothing is wanted any more."""
+    jumps = state.jumps
+    left = len(jumps)
+    pc = last
+    while True:
+        if skip:
+            skip = False
+        else:
+            entry = jumps[left - 1] if left and jumps[left - 1][0] == pc else None
+            _step_back(env, pc, after, entry, wanted, log)
+        if wanted.empty:
+            return after, True
+        after = pc
+        if pc == state.first and (left == 0 or (left == 1 and jumps[0][0] == pc)):
+            return after, False
+        if left and jumps[left - 1][0] == pc:
+            pc = jumps[left - 1][1]
+            left -= 1
+        else:
+            pc -= 1
+        assert 0 <= pc < len(env.insns), "backtracking lost its way"
+
+
+def _mark_checkpoint(state: State, wanted: Wanted, log: Log | None) -> bool:
+    new = False
+    for number in range(wanted.top, -1, -1):
+        frame = state.frames[number]
+        regs = wanted.regs[number]
+        if regs:
+            scalars = _scalar_regs(frame)
+            found = regs & scalars & ~frame.precise
+            frame.precise |= found
+            wanted.regs[number] = found
+            new |= found != 0
+        slots = wanted.slots[number]
+        if slots:
+            found = slots & _scalar_slots(frame) & ~frame.precise_slots
+            frame.precise_slots |= found
+            wanted.slots[number] = found
+            new |= found != 0
+        if log:
+            from .liveness import slots_text
+
+            names = ",".join(f"r{i}" for i in range(11) if wanted.regs[number] >> i & 1)
+            log.full(f"mark_precise: frame{number}: parent state regs={names} "
+                     f"stack={slots_text(wanted.slots[number])}: ", frame, state.refs)
+    return new
+
+
+def _scalar_regs(frame: Frame) -> int:
+    return sum(1 << i for i in range(10) if frame.regs[i].type == SCALAR)
+
+
+def _scalar_slots(frame: Frame) -> int:
+    return sum(1 << i for i, slot in enumerate(frame.stack) if slot.spilled_scalar)
+
+
+def scalars(state: State) -> Iterator[tuple[Frame, int, int]]:
+    """Each frame with the masks of its registers and slots that hold numbers."""
+    for frame in state.frames:
+        yield frame, _scalar_regs(frame), _scalar_slots(frame)
+
+
+def force_all(env: Env, start: State) -> None:
+    """Take all numbers of all checkpoints as precise (``mark_all_scalars_precise``)."""
+    if env.level2:
+        env.log.write(f"mark_precise: frame{len(start.frames) - 1}: falling back to forcing all scalars precise\n")
+    state = start.parent
+    while state is not None:
+        for frame, regs, slots in scalars(state):
+            if env.level2:
+                for i in range(10):
+                    if regs & ~frame.precise & 1 << i:
+                        env.log.write(f"force_precise: frame{frame.number}: forcing r{i} to be precise\n")
+                for i in range(64):
+                    if slots & ~frame.precise_slots & 1 << i:
+                        env.log.write(f"force_precise: frame{frame.number}: forcing fp-{8 * i + 8} to be precise\n")
+            frame.precise |= regs
+            frame.precise_slots |= slots
+        state = state.parent
+
+
+def _sync_linked(wanted: Wanted, entry: Jump | None) -> None:
+    """If one of several linked numbers is wanted where they learned from each other, all are."""
+    if entry is None or not entry[3]:
+        return
+    if any((wanted.regs if is_reg else wanted.slots)[frame] >> number & 1 for frame, is_reg, number in entry[3]):
+        for frame, is_reg, number in entry[3]:
+            (wanted.regs if is_reg else wanted.slots)[frame] |= 1 << number
+
+
+def _step_back(env: Env, pc: int, after: int, entry: Jump | None, wanted: Wanted, log: Log | None) -> None:
+    insn = env.insns[pc]
+    if insn.opcode == 0:
+        return          # second half of a wide load
+    if log:
+        log.back(wanted.top, wanted.regs[wanted.top], wanted.slots[wanted.top], pc)
+    _sync_linked(wanted, entry)
+    if _undo(env, insn, pc, after, entry, wanted):
+        _sync_linked(wanted, entry)
+
+
+def _undo(env: Env, insn: Insn, pc: int, after: int, entry: Jump | None, wanted: Wanted) -> bool:
+    """From what is wanted after an instruction to what is wanted before it; False to leave links alone."""
+    regs, top = wanted.regs, wanted.top
+    cls, code = insn.opcode & 7, insn.opcode & 0xF0
+    dst, src = 1 << insn.dst, 1 << insn.src
+    stack = entry is not None and entry[2] & STACK_ACCESS
+    if cls in (bits.ALU, bits.ALU64):
+        if not regs[top] & dst or code in (bits.END, bits.NEG):
+            return False
+        if code == bits.MOV:
+            regs[top] &= ~dst
+        if insn.opcode & bits.X and insn.src != 10:
+            regs[top] |= src
+    elif cls == bits.LDX or (cls == bits.STX and insn.opcode & 0xE0 == bits.ATOMIC and insn.imm == bits.LOAD_ACQ):
+        if not regs[top] & dst:
+            return False
+        regs[top] &= ~dst
+        if not stack:
+            return False        # numbers keep their precision only on the stack
+        wanted.slots[entry[2] & 7] |= 1 << (entry[2] >> 3 & 63)
+    elif cls in (bits.STX, bits.ST):
+        if regs[top] & dst:
+            raise _TooHard      # a number used as an address: the difference of two pointers
+        if not stack:
+            return False
+        frame, slot = entry[2] & 7, 1 << (entry[2] >> 3 & 63)
+        if not wanted.slots[frame] & slot:
+            return False
+        wanted.slots[frame] &= ~slot
+        if cls == bits.STX:
+            regs[top] |= src
+    elif cls in (bits.JMP, bits.JMP32):
+        if code in (bits.CALL, bits.EXIT):
+            _undo_call(env, insn, code, after, wanted)
+            return code == bits.CALL and insn.src != bits.CALL_LOCAL
+        if insn.opcode & bits.X:
+            if not regs[top] & (dst | src):
+                return False
+            flags = entry[2] if entry else 0
+            if not flags & SRC_IS_STACK:
+                regs[top] |= src
+            if not flags & DST_IS_STACK:
+                regs[top] |= dst
+    elif cls == bits.LD:
+        if not regs[top] & dst:
+            return False
+        regs[top] &= ~dst
+        if insn.opcode & 0xE0 in (bits.ABS, bits.IND):
+            raise _TooHard
+    return True
+
+
+def _undo_call(env: Env, insn: Insn, code: int, after: int, wanted: Wanted) -> None:
+    regs, top = wanted.regs, wanted.top
+    if code == bits.EXIT:
+        # back into a function that returned to ``after``
+        result = regs[top] & 1 and after > 0 and is_call(env.insns[after - 1], bits.CALL_LOCAL)
+        assert not regs[top] & _ARGS, "arguments wanted across a return"
+        regs[top] &= ~1
+        wanted.top += 1
+        if result:
+            regs[wanted.top] |= 1
+    elif insn.src == bits.CALL_LOCAL:
+        # back out of the function into its caller, which made the arguments
+        assert not regs[top] & ~_ARGS and not wanted.slots[top], "more than arguments wanted at a function's entry"
+        regs[top - 1] |= regs[top] & _ARGS
+        regs[top] = 0
+        wanted.top -= 1
+    else:
+        regs[top] &= ~1
+        assert not regs[top] & _ARGS, "arguments wanted across a call"
+
+
+def propagate(env: Env, old: State, state: State) -> bool:
+    """``state`` was found equal to ``old``: what ``old`` relied on, ``state`` relies on too."""
+    wanted = Wanted(len(state.frames))
+    for number in range(len(old.frames) - 1, -1, -1):
+        frame = old.frames[number]
+        regs, slots = frame.precise & _scalar_regs(frame), frame.precise_slots & _scalar_slots(frame)
+        wanted.regs[number], wanted.slots[number] = regs, slots
+        if (regs or slots) and env.log.level:
+            names = [f"r{i}" for i in range(10) if regs >> i & 1]
+            names += [f"fp-{8 * i + 8}" for i in range(64) if slots >> i & 1]
+            env.log.write((f"frame {number}: propagating {','.join(names)}" if env.level2 else "") + "\n")
+    return mark_chain(env, state, wanted)
