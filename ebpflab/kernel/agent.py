@@ -48,6 +48,8 @@ def serve(session, stream: wire.Stream) -> None:
     except (EOFError, OSError):
         pass
     finally:
+        for lane in lanes.values():
+            lane.cancel()                    # a long call must not keep what it uses open
         session.close_all()
 
 
@@ -71,11 +73,11 @@ class _Lane:
                 if hung_up(self._stream.fileno()):
                     raise EOFError("the client is gone") from None
 
-    def cancel(self, id: int) -> None:
-        """Stop request ``id`` if it runs, drop it if it waits."""
+    def cancel(self, id: int = 0) -> None:
+        """Stop request ``id`` (0: any) if it runs, drop it if it waits."""
         with self._busy:
             self._dropped.add(id)
-            if self._current == id:
+            if self._current and id in (0, self._current):
                 self._raise(ctypes.py_object(Cancelled))
 
     def _raise(self, exception) -> None:

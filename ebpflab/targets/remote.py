@@ -36,6 +36,7 @@ class RemoteSession:
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(_IN_FLIGHT)
         self._lost: str | None = None
+        self._hint = ""
         self._closed = False
         self._hello: Future = Future()
         self._lanes = threading.local()
@@ -121,9 +122,10 @@ class RemoteSession:
             self._lose(str(error))
 
     def _lose(self, why: str) -> None:
+        hint = "" if self._closed else self._explain()
         with self._lock:
             if self._lost is None:
-                self._lost = why
+                self._lost, self._hint = why, hint
             waiting, self._waiting = list(self._waiting.values()), {}
         self._outgoing.put(None)
         for future in waiting:
@@ -135,7 +137,7 @@ class RemoteSession:
     def _gone(self) -> errors.TargetError:
         if self._closed:
             return errors.TargetError(f"{self.name} is closed")
-        return errors.TargetError(f"{self.name}: the connection was lost ({self._lost})", hint=self._explain() or None)
+        return errors.TargetError(f"{self.name}: the connection was lost ({self._lost})", hint=self._hint or None)
 
     # lifetime
 

@@ -12,6 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from ..errors import TargetError
 from ..kernel import wire
@@ -89,7 +90,16 @@ class _Talk:
     def write(self, data: bytes) -> None:
         while data:
             self._wait([], [self.writing])
-            data = data[os.write(self.writing, data[:8192]):]
+            try:
+                data = data[os.write(self.writing, data[:8192]):]
+            except OSError:
+                self._gone()
+
+    def _gone(self) -> NoReturn:
+        for _ in range(20):                      # the reason may come a moment later
+            self.check()
+            time.sleep(0.05)
+        raise TargetError("the guest hung up")
 
     def answer(self, nonce: str, again: bytes = b"") -> dict:
         """The next line that answers us; what a client before us left unread is skipped. ``again`` is repeated."""
@@ -97,11 +107,11 @@ class _Talk:
             line = b""
             while not line.endswith(b"\n"):
                 self._wait([self.reading], [], again)
-                byte = os.read(self.reading, 1)      # not one byte more: frames follow
-                if not byte:
-                    self.check()
-                    raise TargetError("the guest hung up")
-                line += byte
+                try:
+                    byte = os.read(self.reading, 1)  # not one byte more: frames follow
+                except OSError:
+                    byte = b""
+                line += byte or self._gone()
             at = line.rfind(MAGIC)
             if at >= 0:
                 try:

@@ -216,8 +216,8 @@ class QemuMachine:
             raise TargetError(self.explain(), where=self.name)
 
     def _ended(self) -> bool:
-        assert self._warden and self._directory
-        return self._warden.poll() is not None or (self._directory / "exit").exists()
+        warden, directory = self._warden, self._directory      # another thread may be halting it
+        return not warden or not directory or warden.poll() is not None or (directory / "exit").exists()
 
     # snapshots
 
@@ -297,16 +297,20 @@ class QemuMachine:
     def console(self) -> str:
         """The last of what the guest's kernel and QEMU said (up to 512 KiB)."""
         text = b""
-        if self._directory:
+        if directory := self._directory:
             for name in ("console.log.old", "console.log"):
                 with contextlib.suppress(OSError):
-                    text += (self._directory / name).read_bytes()
+                    text += (directory / name).read_bytes()
         return text.decode(errors="replace")
 
     def explain(self) -> str:
-        if self._warden is None:
-            return self._why
-        return self._last_words() if self._ended() else ""
+        for _ in range(20):                    # asked when a connection broke: the warden tells a moment later
+            if self._warden is None:
+                return self._why
+            if self._ended():
+                return self._last_words()
+            time.sleep(0.05)
+        return ""
 
     def _last_words(self) -> str:
         lines = [line.strip() for line in self.console().splitlines() if line.strip()]

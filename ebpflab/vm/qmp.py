@@ -12,7 +12,7 @@ from ..errors import TargetError
 
 
 class Qmp:
-    """A connection to one QEMU; events are skipped."""
+    """A connection to one QEMU."""
 
     def __init__(self, connected: socket.socket, timeout: float = 30.0):
         """Takes the socket over."""
@@ -20,7 +20,6 @@ class Qmp:
         self._socket.settimeout(timeout)
         try:
             self._lines = self._socket.makefile("rb")
-            self._answer("QMP")
             self.execute("qmp_capabilities")
         except BaseException:
             self._socket.close()
@@ -28,12 +27,15 @@ class Qmp:
 
     def execute(self, command: str, **arguments):
         """The command's result; TargetError with QEMU's words if it failed or QEMU is gone."""
-        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-        return self._answer("return")
+        try:
+            self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+            return self._answer("return")
+        except OSError as error:
+            raise TargetError(f"QEMU has ended ({error.strerror or error})") from None
 
     def _answer(self, key: str):
         for line in self._lines:
-            message = json.loads(line)
+            message = json.loads(line)           # also its greeting and events, which are skipped
             if key in message:
                 return message[key]
             if "error" in message:  # {"class", "desc"}
@@ -42,21 +44,28 @@ class Qmp:
 
     def save(self, path: Path, timeout: float = 120.0) -> None:
         """Write the whole state of the machine to ``path`` while it stands still, then let it go on."""
+        # "exec" and not "file", which is known since QEMU 8.2 only. QEMU does not look at the command's exit status:
+        # the new name tells that all was written.
+        new = path.with_name(path.name + ".new")
+        command = f"cat > {shlex.quote(str(new))} && mv {shlex.quote(str(new))} {shlex.quote(str(path))}"
+        end = time.monotonic() + timeout
         self.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
         self.execute("stop")
         try:
-            # "exec" and not "file": that is known since QEMU 8.2 only
-            self.execute("migrate", uri=f"exec:cat > {shlex.quote(str(path))}")
-            end = time.monotonic() + timeout
+            self.execute("migrate", uri=f"exec:{command}")
             while (status := self.execute("query-migrate").get("status")) not in ("completed", "failed", "cancelled"):
                 if time.monotonic() > end:
                     self.execute("migrate_cancel")
                     raise TargetError("saving the guest took too long")
                 time.sleep(0.01)
-            if status != "completed":
-                raise TargetError(f"the guest could not be saved to {path}: {status}", hint="is the disk full?")
+            patience = time.monotonic() + 5
+            while status == "completed" and not path.exists() and time.monotonic() < patience:
+                time.sleep(0.01)
+            if not path.exists():
+                raise TargetError("the guest could not be saved", where=str(path.parent), hint="is the disk full?")
         finally:
             self.execute("cont")
+            new.unlink(missing_ok=True)
 
     def resume(self, timeout: float) -> None:
         """Let a machine go on that was started with ``-incoming``, as soon as its state has been read."""
