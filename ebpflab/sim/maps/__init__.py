@@ -30,6 +30,7 @@ def create(spec: MapSpec, memory: Memory, cpus: int) -> SimMap:
     made = TYPES[spec.type](spec, memory, cpus)
     for key, value in spec.contents:
         made.update(key, value)
+    made.frozen = spec.frozen
     return made
 
 

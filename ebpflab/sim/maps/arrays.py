@@ -6,7 +6,7 @@ import errno
 import struct
 
 from ..memory import PAGE, PAGE_BITS
-from .base import EXIST, F_LOCK, F_NO_PREALLOC, NOEXIST, Element, SimMap, round_up
+from .base import EXIST, F_LOCK, NOEXIST, Element, SimMap, round_up
 
 _INDEX = struct.Struct("<I")
 MAX_PERCPU_VALUE = 32768   # PCPU_MIN_UNIT_SIZE
@@ -25,8 +25,6 @@ class Array(SimMap):
         self._views = memory.views
 
     def check(self):
-        if self.spec.flags & F_NO_PREALLOC:
-            self.refuse("an array is always preallocated: drop BPF_F_NO_PREALLOC")
         if self.per_cpu and round_up(self.spec.value_size) > MAX_PERCPU_VALUE:
             self.refuse(f"a per-CPU value has at most {MAX_PERCPU_VALUE} bytes", errno.E2BIG)
 
@@ -53,11 +51,13 @@ class Array(SimMap):
 
     def _check(self, key: bytes, flags: int) -> int:
         index = _INDEX.unpack(key)[0]
-        if flags & ~F_LOCK > EXIST or flags & F_LOCK:   # no map of ours holds a bpf_spin_lock
+        if flags & ~F_LOCK > EXIST:
             return -errno.EINVAL
         if index >= self.spec.max_entries:
             return -errno.E2BIG
-        return -errno.EEXIST if flags & NOEXIST else 0
+        if flags & NOEXIST:
+            return -errno.EEXIST
+        return -errno.EINVAL if flags & F_LOCK else 0   # no value here holds a bpf_spin_lock
 
     def _write(self, index: int, copy: int, value: bytes) -> None:
         start = index * self.stride

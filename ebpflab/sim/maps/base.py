@@ -16,8 +16,25 @@ from ..memory import Memory
 # update flags (uapi/linux/bpf.h)
 ANY, NOEXIST, EXIST, F_LOCK = 0, 1, 2, 4
 # creation flags
-F_NO_PREALLOC, F_NO_COMMON_LRU, F_RDONLY, F_WRONLY = 1 << 0, 1 << 1, 1 << 3, 1 << 4
-F_RDONLY_PROG, F_WRONLY_PROG, F_MMAPABLE = 1 << 7, 1 << 8, 1 << 10
+F_NO_PREALLOC, F_NO_COMMON_LRU, F_NUMA_NODE, F_RDONLY, F_WRONLY = (1 << at for at in range(5))
+F_STACK_BUILD_ID, F_ZERO_SEED, F_RDONLY_PROG, F_WRONLY_PROG = (1 << at for at in range(5, 9))
+F_MMAPABLE, F_PRESERVE_ELEMS, F_INNER_MAP = (1 << at for at in range(10, 13))
+_USER = F_RDONLY | F_WRONLY
+_ACCESS = _USER | F_RDONLY_PROG | F_WRONLY_PROG
+_ARRAY = F_NUMA_NODE | F_MMAPABLE | _ACCESS | F_INNER_MAP
+_HASH = F_NO_PREALLOC | F_NUMA_NODE | _ACCESS | F_ZERO_SEED
+_FDS = F_NUMA_NODE | _USER
+#: map type -> creation flags that it takes (the ``map_alloc_check`` of each); compared with the kernel in tests
+FLAGS = {
+    "hash": _HASH, "percpu_hash": _HASH, "hash_of_maps": _HASH,
+    "lru_hash": _HASH | F_NO_COMMON_LRU, "lru_percpu_hash": _HASH | F_NO_COMMON_LRU,
+    "array": _ARRAY, "percpu_array": _ARRAY & ~F_MMAPABLE & ~F_INNER_MAP,
+    "prog_array": _FDS, "perf_event_array": _FDS | F_PRESERVE_ELEMS, "cgroup_array": _FDS, "array_of_maps": _FDS,
+    "stack_trace": F_NUMA_NODE | _USER | F_STACK_BUILD_ID, "lpm_trie": F_NO_PREALLOC | F_NUMA_NODE | _ACCESS,
+    "devmap": F_NUMA_NODE | _USER, "cpumap": F_NUMA_NODE, "xskmap": F_NUMA_NODE | _USER, "sockmap": F_NUMA_NODE | _USER,
+    "queue": F_NUMA_NODE | _ACCESS, "stack": F_NUMA_NODE | _ACCESS, "bloom_filter": F_NUMA_NODE | F_ZERO_SEED | _ACCESS,
+    "ringbuf": F_NUMA_NODE,
+}
 
 _ids = itertools.count(1)
 
@@ -85,8 +102,12 @@ class SimMap:
         self.per_cpu = spec.row.per_cpu
         self.closed = False
         self.users = 1
-        if spec.flags & F_RDONLY and spec.flags & F_WRONLY:
-            raise self.error(errno.EINVAL, "BPF_MAP_CREATE", "a map cannot be both read-only and write-only")
+        self.frozen = False
+        flags = spec.flags
+        if flags & ~FLAGS[spec.type]:
+            self.refuse(f"a {spec.type} map does not take the flags {flags & ~FLAGS[spec.type]:#x}")
+        if flags & _USER == _USER or flags & (F_RDONLY_PROG | F_WRONLY_PROG) == F_RDONLY_PROG | F_WRONLY_PROG:
+            self.refuse("a map cannot be both read-only and write-only")
         self.check()
         #: what a program's map pointer holds
         self.address = memory.forbid(self)
@@ -145,6 +166,8 @@ class SimMap:
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """BPF_MAP_UPDATE_ELEM. Raises KernelError with the kernel's errno."""
         self._user(key, value, F_RDONLY, "BPF_MAP_UPDATE_ELEM")
+        if flags & F_LOCK:
+            raise self.error(errno.EINVAL, "BPF_MAP_UPDATE_ELEM", "BPF_F_LOCK needs a value with a bpf_spin_lock")
         result = self.put(key, value, flags)
         if result:
             raise self.error(-result, "BPF_MAP_UPDATE_ELEM")
@@ -192,7 +215,7 @@ class SimMap:
             shown = f" ({self.cpus} CPUs, each padded to 8 bytes)" if self.per_cpu else ""
             raise SpecError(f"a value of map {self.spec.name!r} has {self.user_value_size} bytes{shown},"
                             f" not {len(value)}")
-        if self.spec.flags & forbidden:
+        if self.spec.flags & forbidden or (self.frozen and forbidden == F_RDONLY):
             raise self.error(errno.EPERM, call)
 
     def release(self) -> None:

@@ -6,7 +6,9 @@ import errno
 from collections import OrderedDict
 
 from .arrays import MAX_PERCPU_VALUE, same_shape
-from .base import EXIST, F_LOCK, F_NO_COMMON_LRU, F_NO_PREALLOC, NOEXIST, Element, SimMap, round_up
+from .base import EXIST, F_LOCK, F_NO_PREALLOC, NOEXIST, Element, SimMap, round_up
+
+MAX_ELEMENT = (4 << 20) - 48   # KMALLOC_MAX_SIZE less sizeof(struct htab_elem)
 
 
 class Cell:
@@ -30,13 +32,8 @@ class Hash(SimMap):
         self.copies = cpus if self.per_cpu else 1
 
     def check(self):
-        if self.spec.flags & F_NO_COMMON_LRU:
-            self.refuse("BPF_F_NO_COMMON_LRU is for LRU maps")
-        self.check_sizes()
-
-    def check_sizes(self):
-        if self.spec.key_size > 512:   # MAX_BPF_STACK
-            self.refuse("a key has at most 512 bytes: it must fit the stack", errno.E2BIG)
+        if self.spec.key_size + self.spec.value_size >= MAX_ELEMENT:
+            self.refuse("key and value are too large for one allocation", errno.E2BIG)
         if self.per_cpu and round_up(self.spec.value_size) > MAX_PERCPU_VALUE:
             self.refuse(f"a per-CPU value has at most {MAX_PERCPU_VALUE} bytes", errno.E2BIG)
 
@@ -151,8 +148,8 @@ class LruHash(Hash):
 
     def check(self):
         if self.spec.flags & F_NO_PREALLOC:
-            self.refuse("an LRU map is always preallocated: drop BPF_F_NO_PREALLOC")
-        self.check_sizes()
+            self.refuse("an LRU map is always preallocated: drop BPF_F_NO_PREALLOC", 524)   # ENOTSUPP
+        super().check()
 
     def pointer(self, key, cpu):
         cell = self.cells.get(key)

@@ -6,7 +6,8 @@ import errno
 import zlib
 from collections import deque
 
-from .base import EXIST, F_NO_PREALLOC, NOEXIST, SimMap
+from ...errors import Unsupported
+from .base import EXIST, F_NO_PREALLOC, F_STACK_BUILD_ID, NOEXIST, SimMap
 from .hashes import Hash
 
 
@@ -18,6 +19,10 @@ class LpmTrie(Hash):
             self.refuse("an lpm_trie needs BPF_F_NO_PREALLOC (flags=1)")
         if not 5 <= self.spec.key_size <= 260:
             self.refuse("a trie key has 4 bytes of prefix length and 1 to 256 of address")
+
+    def __init__(self, spec, memory, cpus):
+        super().__init__(spec, memory, cpus)
+        self.written: dict[bytes, bytes] = {}   # the key as it was given, by the key with unused bits cleared
 
     def _split(self, key: bytes) -> tuple[int, int] | None:
         """Prefix length and the masked address as a number; None for a length that cannot be."""
@@ -58,7 +63,10 @@ class LpmTrie(Hash):
     def store(self, key, value, flags, cpu):
         if flags > EXIST or (canonical := self._canonical(key)) is None:
             return -errno.EINVAL
-        return super().store(canonical, value, flags, cpu)
+        result = super().store(canonical, value, flags, cpu)
+        if not result:
+            self.written[canonical] = bytes(key)
+        return result
 
     def room(self):
         return -errno.ENOSPC if len(self.cells) >= self.spec.max_entries else 0
@@ -66,6 +74,13 @@ class LpmTrie(Hash):
     def erase(self, key):
         canonical = self._canonical(key)
         return -errno.EINVAL if canonical is None else super().erase(canonical)
+
+    def keys(self):
+        return [self.written[key] for key in self.cells]
+
+    def read(self):
+        values = b"".join([cell.buffers[0] for cell in self.cells.values()])
+        return self.columns(b"".join(self.keys()), values, len(self.cells))
 
 
 class Queue(SimMap):
@@ -145,9 +160,11 @@ class StackTrace(SimMap):
         self._mask = (1 << max(spec.max_entries - 1, 0).bit_length()) - 1
 
     def check(self):
-        size = self.spec.value_size
-        if size % 8 or not 8 <= size <= 127 * 8:
-            self.refuse("a stack_trace value is 1 to 127 addresses of 8 bytes")
+        size, unit = self.spec.value_size, 32 if self.spec.flags & F_STACK_BUILD_ID else 8
+        if size % unit or not unit <= size <= 127 * unit:
+            self.refuse(f"a stack_trace value is 1 to 127 frames of {unit} bytes")
+        if unit == 32:
+            raise Unsupported("stack traces by build id are not simulated", where=f"map {self.spec.name}")
 
     def file(self, addresses: tuple[int, ...], flags: int) -> int:
         """The stack's id, or -EEXIST if another stack has this bucket."""
