@@ -22,9 +22,10 @@ for a stack slot; key -1 holds [number, callback] of the frames, -2 the referenc
 from __future__ import annotations
 
 import json
+import re
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +43,8 @@ SAFE = 1 << 53  # beyond it JavaScript's numbers are not exact: such integers tr
 _BOUNDS = ("umin", "umax", "smin", "smax", "u32_min", "u32_max", "s32_min", "s32_max")
 _OTHERS = {"off": 0, "value": 0, "mask": 0, "id": 0, "ref_id": 0, "range": 0, "size": 0, "map": "", "precise": False,
            "frame": None, **dict.fromkeys(_BOUNDS, 0)}
+
+_GOTO = re.compile(r"\bgoto pc([+-]\d+)")
 
 
 def const_bounds(value: int) -> dict[str, int]:
@@ -76,7 +79,8 @@ class Payload:
         """Instruction -> disassembly, as its first visit was printed."""
         texts: dict[int, str] = {}
         for step in self.trace.steps:
-            texts.setdefault(step.pc, step.text)
+            if step.text:  # a covered step may print no instruction
+                texts.setdefault(step.pc, step.text)
         return texts
 
     def head(self) -> dict[str, Any]:
@@ -99,7 +103,7 @@ class Payload:
         }
 
     def listing(self) -> Iterator[dict[str, Any]]:
-        """One row an instruction: pc, text, and where they are known label, function and source line."""
+        """One row an instruction: pc, text, hits; where there are any: label, function, jump target, source line."""
         program, hits, texts = self.trace.program, self.trace.hits(), self.texts
         sources = dict(program.lines)
         for step in self.trace.steps:
@@ -116,6 +120,9 @@ class Payload:
                 row["label"] = name
             if name := program.functions.get(pc):
                 row["func"] = name
+            if found := _GOTO.search(row["text"]):
+                target = pc + 1 + int(found[1])
+                row["to"] = program.labels.get(target) or str(target)
             if line := sources.get(pc):
                 row["source"] = {"file": line.file, "line": line.line, "text": line.text}
                 if repeats(line, row["text"]):
@@ -165,7 +172,7 @@ class Payload:
             body["leave"].append(table.delta(step.before, step.after))
             if step.notes:
                 body["notes"][offset] = list(step.notes)
-            if step.text != self.texts[step.pc]:
+            if step.text and step.text != self.texts[step.pc]:
                 body["texts"][offset] = step.text
         return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -177,7 +184,7 @@ def _little(numbers: array) -> bytes:
 
 
 def _flat(state: State) -> dict[int, Any]:
-    cells: dict[int, Any] = {FRAMES: tuple((f.number, f.callback) for f in state.frames), REFS: state.refs}
+    cells: dict[int, Any] = {FRAMES: _shape(state), REFS: state.refs}
     for frame in state.frames:
         base = frame.number << 12
         for number, value in frame.regs.items():
@@ -197,32 +204,30 @@ def _changes(before: State | None, after: State) -> Iterator[tuple[int, Any]]:
     if before is None:
         yield from _flat(after).items()
         return
-    if len(before.frames) == len(after.frames) and before.refs == after.refs:
+    if before.refs == after.refs and _shape(before) == _shape(after):
         for old, new in zip(before.frames, after.frames, strict=True):
-            if (old.number, old.callback) != (new.number, new.callback):
-                break
-            if old is new:
-                continue
-            base = new.number << 12
-            for lift, a, b in ((base, old.regs, new.regs), (base + 2048, old.stack, new.stack)):
-                if a is b:
-                    continue
-                for key, cell in b.items():
-                    was = a.get(key)
-                    if was is not cell and was != cell:
-                        yield lift + key, cell
-                for key in a:
-                    if key not in b:
-                        yield lift + key, None
-        else:
-            return
-    had, has = _flat(before), _flat(after)
-    for key, cell in has.items():
-        if had.get(key) != cell:
-            yield key, cell
-    for key in had:
-        if key not in has:
-            yield key, None
+            if old is not new:
+                base = new.number << 12
+                yield from _differences(old.regs, new.regs, base)
+                yield from _differences(old.stack, new.stack, base + 2048)
+    else:
+        yield from _differences(_flat(before), _flat(after), 0)
+
+
+def _shape(state: State) -> tuple:
+    return tuple((frame.number, frame.callback) for frame in state.frames)
+
+
+def _differences(old: Mapping[int, Any], new: Mapping[int, Any], lift: int) -> Iterator[tuple[int, Any]]:
+    if old is new:
+        return
+    for key, cell in new.items():
+        was = old.get(key)
+        if was is not cell and was != cell:
+            yield lift + key, cell
+    for key in old:
+        if key not in new:
+            yield lift + key, None
 
 
 class _Cells:

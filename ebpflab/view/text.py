@@ -113,7 +113,7 @@ def _unstepped_error(trace: Trace, width: int) -> Iterator[Piece]:
 
 def _came_from(step: Step, parent: Step, width: int) -> Iterator[Piece]:
     how = {"taken": ", jump taken", "fall": ", jump not taken"}.get(step.branch, "")
-    head = f"── from {parent.pc} to {step.pc}{how} (continues #{parent.index}) "
+    head = f"── from {parent.pc} to {step.pc}{how} "
     yield "\n" + head + "─" * max(0, width - len(head)) + "\n", DIM
 
 
@@ -144,7 +144,7 @@ def _fill(changes: Sequence[tuple[str, str, str]], room: int) -> list[str]:
     a new one that does not fit either is broken after commas."""
     lines: list[str] = []
     for name, old, new in changes:
-        text = f"{name}: {old} → {new}" if old else f"{name}={new}"
+        text = f"{name}: {old} → {new}" if old else f"{name}: {new}" if name == "gone" else f"{name}={new}"
         if len(text) > room:
             text = f"{name}={new}"
         if lines and not lines[-1].startswith(" ") and len(lines[-1]) + len(text) + 2 <= room:
@@ -169,10 +169,10 @@ def _changes(before: State, after: State) -> Iterator[tuple[str, str, str]]:
         if was is not None and was.text == cell.text:
             continue
         yield _name(key, innermost), was.text if was else "", cell.text
-    left = {frame.number for frame in before.frames} - {frame.number for frame in after.frames}
-    for key in old:
-        if key not in new and key[0] not in left:
-            yield _name(key, innermost), old[key].text, "gone"
+    # Cells of a function that returned are not news, nor are the caller's R0 … R5 that every call clobbers.
+    gone = [key for key in old if key not in new and key[0] == innermost]
+    if gone:
+        yield "gone", "", " ".join(name for _, name in gone)
 
 
 def _cells(state: State) -> dict[tuple[int, str], Value | Slot]:

@@ -61,12 +61,22 @@ SLOT_BYTES = {
     "m": "some bytes, nothing known of them", "0": "zeros", "d": "part of a dynptr", "i": "part of an iterator",
     "f": "saved interrupt flags", "?": "not written", "r": "a saved register",
 }
-_BARE = re.compile(r"^\([0-9a-f]{2}\) |[\s;]")
+# What assembly spells differently from the kernel's log: numbers, labels, map and helper names, blanks.
+_SPELLING = [(re.compile(pattern), to) for pattern, to in (
+    (r"^\([0-9a-f]{2}\) ", ""), (r"\b(0x[0-9a-f]+|\d+)\b", "N"), (r"[\s;]", ""), (r"(goto|call).*", r"\1"),
+    (r"=(N|.*ll)$", "="),
+)]
+
+
+def _bare(text: str) -> str:
+    for pattern, to in _SPELLING:
+        text = pattern.sub(to, text)
+    return text
 
 
 def repeats(line: SourceLine, insn: str) -> bool:
     """Does a source line say nothing more than the instruction (assembly without a comment)?"""
-    return _BARE.sub("", line.text) == _BARE.sub("", insn)
+    return "//" not in line.text and "#" not in line.text and _bare(line.text.strip()) == _bare(insn)
 
 
 def number(n: int) -> str:
@@ -81,7 +91,8 @@ def scalar_words(v: Value) -> str:
     """What a scalar (or a pointer's variable part) can be."""
     if v.mask == 0 and v.umin == v.umax:
         signed = v.value - (1 << 64) if v.value >> 63 else v.value
-        return f"the number {number(signed)}" + (f" ({v.value:#x})" if abs(signed) > 9 else "")
+        words = f"the number {number(signed)}"
+        return words if abs(signed) < 10 or "0x" in words else f"{words} ({v.value:#x})"
     signed = v.smin < 0 and (v.smax - v.smin) < (v.umax - v.umin)
     low, high = (v.smin, v.smax) if signed else (v.umin, v.umax)
     multiple = (v.value | v.mask) & -(v.value | v.mask)

@@ -44,7 +44,7 @@ const signedAt = (n) => W / 2 + (n < 0n ? -log2(1n - n) : log2(n + 1n)) * (W / 2
 function bar(label, low, high, at, marks, ends) {
   const left = at(low), right = at(high);
   const svg = s("svg", { viewBox: `0 0 ${W} 10`, preserveAspectRatio: "none", "aria-hidden": "true" },
-    s("rect", { x: 0, y: 4, width: W, height: 2, class: "track" }),
+    s("rect", { x: 0, y: 4, width: W, height: 2, class: "rail" }),
     ...marks.map((x) => s("rect", { x: x - 0.4, y: 2, width: 0.8, height: 6, class: "tick" })),
     s("rect", { x: Math.max(0, Math.min(left, W - 3)), y: 2, width: Math.max(right - left, 3), height: 6, class: "fill" }));
   return h("div", { class: "scale", title: `${label}: ${low} to ${high}` },
@@ -90,7 +90,7 @@ function ruler([what, size, low, high]) {
   const x = (byte) => Math.max(0, Math.min(W, (byte / span) * W));
   const lane = (from, to, name) => s("rect", { x: Math.min(from, W - 2.5), y: 6, width: Math.max(to - from, 2.5), height: 5, class: name });
   const svg = s("svg", { viewBox: `0 0 ${W} 11`, preserveAspectRatio: "none", "aria-hidden": "true" },
-    s("rect", { x: 0, y: 1, width: W, height: 3, class: "track" }),
+    s("rect", { x: 0, y: 1, width: W, height: 3, class: "rail" }),
     s("rect", { x: 0, y: 1, width: x(size), height: 3, class: "region" }));
   if (lowest <= size) svg.append(lane(x(lowest), x(Math.min(highest, size)), "pointer"));
   if (highest > size) svg.append(lane(x(Math.max(lowest, size)), x(highest), "outside"));

@@ -84,7 +84,7 @@ class StepperView {
         ...(verdict.lines.length ? verdict.lines : [verdict.error]).filter(Boolean).map((line) => h("code", {}, line)),
         verdict.words && h("p", {}, verdict.words)),
       verdict.step != null && steps > 1
-        ? focusable("button", { class: "link", onclick: () => this.go(verdict.step) }, "show where") : null);
+        ? focusable("button", { title: "key: e", onclick: () => this.go(verdict.step) }, "Go to the error") : null);
   }
 
   controls() {
@@ -169,7 +169,7 @@ class StepperView {
       "aria-selected": String(here), title: insn.hits ? "" : "never reached" },
     h("span", { class: "mark", "aria-hidden": "true" }, wrong ? "✗" : here ? "▶" : ""),
     h("span", { class: "pc" }, String(insn.pc)),
-    h("span", { class: "text" }, ...this.opcode(insn.text),
+    h("span", { class: "text" }, ...this.opcode(insn.text), insn.to ? h("span", { class: "to" }, ` → ${insn.to}`) : null,
       pruned ? h("span", { class: "tag", title: "paths that ended here, because an equal or weaker state was already proved safe" },
         `covered ${pruned}×`) : null),
     h("span", { class: "hits", title: `looked at ${insn.hits} times` }, insn.hits > 1 ? `${insn.hits}×` : ""),
@@ -184,13 +184,13 @@ class StepperView {
   drawStep(i) {
     const { model } = this, kind = model.kind(i), parent = model.parent(i);
     const split = i > 0 && !model.follows(i);
-    const tag = kind === "rejected" ? "✗ rejected" : kind === "pruned" ? "covered" : "";
+    const tag = kind === "rejected" ? "✗ rejected" : kind === "pruned" ? "covered: proved safe before" : "";
     return h("div", { class: `row step ${kind}${i === this.at ? " here" : ""}${this.onPath[i] ? "" : " off"}${split ? " split" : ""}`,
       role: "option", "aria-selected": String(i === this.at), "aria-posinset": i + 1, "aria-setsize": model.length },
     h("span", { class: "mark", "aria-hidden": "true" }, i === this.at ? "▶" : ""),
     h("span", { class: "number" }, `#${i}`),
     h("span", { class: "pc" }, String(model.pc[i])),
-    h("span", { class: "text" }, ...(kind === "pruned" ? ["already proved safe"] : this.opcode(model.text(i))),
+    h("span", { class: "text" }, ...this.opcode(model.text(i)),
       split ? h("span", { class: "tag" }, parent < 0 ? "new start" : `from ${model.pc[parent]}, #${parent}`) : null,
       tag ? h("span", { class: "tag strong" }, tag) : null));
   }
@@ -237,7 +237,7 @@ class StepperView {
     const used = new Set((text.match(/\b[rw]\d+\b/g) || []).map((r) => `R${r.slice(1)}`));
     const cells = cellsOf(state.before, state.after, frame);
     this.cells.replaceChildren(...cells.map((cell) => this.drawCell(cell, used, rejected && this.blamed.has(cell.name))));
-    this.cells.querySelector(".changed, .blamed")?.scrollIntoView?.({ block: "nearest" });
+    this.showCell(this.cells.querySelector(".changed, .blamed"));
     const details = state.notes.length ? [focusable("details", {},
       focusable("summary", {}, `${state.notes.length} more line${state.notes.length > 1 ? "s" : ""} of the log`),
       h("pre", {}, state.notes.join("\n")))] : [];
@@ -256,8 +256,8 @@ class StepperView {
     const side = { taken: "jump taken", fall: "jump not taken", "": "next" };
     const sides = (steps) => steps.map((to) => h("span", {}, `${side[model.branch(to)]} → `, link(to, `#${to}`, `instruction ${model.pc[to]}`)));
     if (model.branch(i) && parent >= 0) {
-      way.push(h("span", {}, "here from ", link(parent, `#${parent}`, model.text(parent)), `, instruction ${model.pc[parent]}: ${side[model.branch(i)]}`));
-    } else if (parent >= 0 && !model.follows(i)) way.push(h("span", {}, "here from ", link(parent, `#${parent}`, model.text(parent))));
+      way.push(h("span", {}, "from ", link(parent, `#${parent}`, `instruction ${model.pc[parent]}: ${model.text(parent)}`), ` by ${side[model.branch(i)]}`));
+    } else if (parent >= 0 && !model.follows(i)) way.push(h("span", {}, "from ", link(parent, `#${parent}`, model.text(parent))));
     way.push(...sides((parent >= 0 ? model.children(parent) : []).filter((child) => child !== i)));
     const children = model.children(i);
     if (children.length > 1) way.push(...sides(children));
@@ -293,16 +293,29 @@ class StepperView {
         "data-cell": cell.name }, blamed ? `✗ ${cell.name}` : cell.name),
       h("div", { class: "body", role: "cell" },
         h("div", { class: "value" },
-          changed && cell.old ? h("del", {}, ...this.breakable(cell.old.text)) : null,
+          changed && cell.old ? h("del", {}, ...this.breakable(cell.old.text, cell.now?.text)) : null,
           changed && cell.old ? h("span", { class: "arrow", "aria-label": "becomes" }, " → ") : null,
-          cell.now ? h(changed ? "ins" : "span", {}, ...this.breakable(cell.now.text)) : h("ins", {}, "gone")),
+          cell.now ? h(changed ? "ins" : "span", {}, ...this.breakable(cell.now.text, changed ? cell.old?.text : undefined)) : h("ins", {}, "gone")),
         h("div", { class: "words" }, words),
         ...images.map(([name, parts]) => h("div", { class: "picture" }, h("span", { class: "what" }, name), h("div", {}, ...parts)))));
   }
 
+  // Scrolls only the pane: the notebook around it stays where it is.
+  showCell(cell) {
+    const pane = this.cells.parentElement, head = this.now.offsetHeight;
+    const top = cell ? cell.offsetTop - head : 0, bottom = cell ? cell.offsetTop + cell.offsetHeight : 0;
+    if (top < pane.scrollTop || bottom > pane.scrollTop + pane.clientHeight) pane.scrollTop = top;
+  }
+
   focusCell(name) { this.cells.querySelector(`[data-cell="${name}"]`)?.focus(); }
 
-  breakable(text) { return text.replaceAll("; ", ";\u00a0").split(/(?<=,)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part])); }
+  // The kernel's text, breakable after commas; what `other` does not have is marked.
+  breakable(text, other) {
+    const parts = (whole) => whole.replaceAll("; ", ";\u00a0").split(/(?<=[(,])|(?=[,)]$)/);
+    const bare = (part) => part.replace(/,$/, "");
+    const theirs = new Set(other === undefined ? [] : parts(other).map(bare));
+    return parts(text).flatMap((part) => [theirs.has(bare(part)) ? part : h("b", {}, part), h("wbr")]);
+  }
 
   async setFilter(name) {
     if (Number.isInteger(Number(name))) await this.model.loadTouched();

@@ -1,0 +1,77 @@
+"""The static twin: one file that needs nothing else."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from ebpflab.view.html import trace_page
+from ebpflab.view.stepper import STATIC_STEPS, Stepper
+
+from .programs import SOURCES, long_trace, recorded
+
+NAMESPACES = {"http://www.w3.org/2000/svg"}
+
+
+class Loads(HTMLParser):
+    """Collects whatever a browser would fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "href", "srcset", "action", "poster")]
+
+
+@pytest.mark.parametrize("embed", [False, True])
+@pytest.mark.parametrize("name", SOURCES)
+def test_nothing_is_fetched(name, embed):
+    page = trace_page(recorded(name), embed=embed)
+    loads = Loads()
+    loads.feed(page)
+    assert not loads.found
+    assert set(re.findall(r"https?://[^\s\"'<>)]*", page)) <= NAMESPACES
+    assert not re.search(r"@import|url\(|\bimport\s*[({\"']|\bfetch\(|XMLHttpRequest|WebSocket", page)
+
+
+def test_a_page_and_a_fragment():
+    page, fragment = trace_page(recorded("counted")), trace_page(recorded("counted"), embed=True)
+    assert page.startswith("<!doctype html>") and fragment.startswith("<div")
+    assert "<html" not in fragment and fragment in page
+    assert "<pre>✓ accepted  counted" in fragment, "readable without scripts"
+
+
+def test_names_cannot_break_out():
+    from dataclasses import replace
+
+    trace = recorded("counted")
+    evil = replace(trace, program=replace(trace.program, name="</script><script>alert(1)</script>"))
+    page = trace_page(evil)
+    assert "<script>alert" not in page
+    assert page.count("</script>") == trace_page(trace).count("</script>")
+
+
+def test_the_widget_carries_its_twins():
+    data = Stepper(recorded("unlimited"))._repr_mimebundle_()
+    data = data[0] if isinstance(data, tuple) else data
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert data["text/plain"].startswith("✗ rejected")
+    assert data["text/html"] == trace_page(recorded("unlimited"), embed=True)
+
+
+def test_a_long_trace_is_not_copied_into_the_notebook():
+    trace = long_trace(STATIC_STEPS // 16 + 1)
+    data = Stepper(trace)._repr_mimebundle_()
+    data = data[0] if isinstance(data, tuple) else data
+    assert "text/html" not in data
+    assert len(data["text/plain"]) < 100_000
+
+
+def test_step_stays_inside():
+    stepper = Stepper(recorded("unlimited"))
+    assert stepper.step == 13, "it opens at the error"
+    stepper.step = 999
+    assert stepper.step == 13
+    stepper.step = -4
+    assert stepper.step == 0

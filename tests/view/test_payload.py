@@ -1,0 +1,124 @@
+"""Whatever a trace says, the browser is told exactly that."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ebpflab.isa import Insn
+from ebpflab.spec import ProgramSpec
+from ebpflab.trace import Frame, Slot, State, Step, Trace, Value, Verdict
+from ebpflab.view.payload import BRANCHES, CHUNK, KINDS, Payload, error_step
+
+from . import decode
+from .programs import SOURCES, long_trace, recorded
+
+
+def told(trace: Trace, chunk: int) -> list[tuple[State, State]]:
+    payload = Payload(trace, chunk)
+    _, back, _ = decode.columns(payload.columns(), len(trace.steps))
+    return [pair for k in range(len(payload)) for pair in decode.states(payload.chunk(k), back)]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, CHUNK])
+@pytest.mark.parametrize("name", SOURCES)
+def test_states_arrive_as_they_were(name, chunk):
+    trace = recorded(name)
+    assert told(trace, chunk) == [(step.before, step.after) for step in trace.steps]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_columns(name):
+    trace = recorded(name)
+    pcs, back, flags = decode.columns(Payload(trace).columns(), len(trace.steps))
+    for i, step in enumerate(trace.steps):
+        assert pcs[i] == step.pc
+        assert (i - back[i] if back[i] else None) == step.parent
+        assert KINDS[flags[i] & 3] == step.kind
+        assert BRANCHES[flags[i] >> 2 & 3] == step.branch
+        assert bool(flags[i] & 16) == bool(step.notes)
+
+
+I64 = st.integers(-(1 << 63), (1 << 63) - 1)
+U64 = st.integers(0, (1 << 64) - 1)
+VALUES = st.builds(
+    Value, type=st.sampled_from(["scalar", "fp", "pkt", "map_value_or_null", "mem"]), text=st.sampled_from(["a", "é"]),
+    off=st.integers(-600, 600), value=U64, mask=st.sampled_from([0, 255, (1 << 64) - 1]), umin=U64, smin=I64, smax=I64,
+    range=st.integers(-2, 99), size=st.integers(0, 99), precise=st.booleans(), frame=st.sampled_from([None, 0, 7]))
+OFFS = st.integers(-64, -1).map(lambda n: 8 * n)
+FRAMES = st.lists(st.tuples(
+    st.dictionaries(st.integers(0, 10), VALUES, max_size=2),
+    st.dictionaries(OFFS, st.tuples(st.text("mr0?", min_size=8, max_size=8), st.none() | VALUES), max_size=1),
+    st.sampled_from(["", "cb"])), min_size=1, max_size=3)
+STATES = st.builds(
+    lambda frames, refs: State(tuple(
+        Frame(n, regs, {off: Slot(off, *slot) for off, slot in stack.items()}, cb)
+        for n, (regs, stack, cb) in enumerate(frames)), tuple(refs)),
+    FRAMES, st.lists(st.integers(1, 5), max_size=2))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(STATES, STATES, st.integers(0, 3)), min_size=1, max_size=5), st.integers(1, 4))
+def test_any_state_arrives_as_it_was(rows, chunk):
+    """Also states that no verifier makes: frames that come and go, parents far back, numbers beyond 2^53."""
+    steps = [Step(i, 0, "(95) exit", before, after, None if i == 0 else max(0, i - 1 - far))
+             for i, (before, after, far) in enumerate(rows)]
+    trace = Trace(ProgramSpec((Insn(0x95),)), Verdict("accept", "test"), steps)
+    assert told(trace, chunk) == [(step.before, step.after) for step in steps]
+
+
+def test_integers_beyond_a_double_travel_as_text():
+    trace = recorded("counted")
+    body = json.dumps([json.loads(Payload(trace).chunk(0)), Payload(trace).head()])
+
+    def check(text):
+        assert abs(int(text)) < 1 << 53
+        return int(text)
+
+    json.loads(body, parse_int=check)
+
+
+def test_head_says_what_the_views_show():
+    head = Payload(recorded("unlimited")).head()
+    assert head["verdict"]["step"] == error_step(recorded("unlimited")) == head["steps"] - 1
+    assert head["verdict"]["pc"] == 14
+    assert head["verdict"]["words"].startswith("The access of 8 bytes can reach offset 65535")
+    rows = {row["pc"]: row for row in head["listing"]}
+    assert 10 not in rows, "the second slot of a wide load is no row"
+    assert rows[4]["to"] == "out"
+    assert rows[15]["hits"] == 0 and rows[15]["label"] == "out"
+    assert rows[15]["text"] == "(b7) r0 = 2", "what no step reached is disassembled"
+
+
+def test_sources_that_repeat_the_instruction_are_marked():
+    rows = {row["pc"]: row for row in Payload(recorded("counted")).head()["listing"]}
+    assert "same" not in rows[0], "its comment says more than the instruction"
+    assert all("same" in rows[pc] for pc in (2, 4, 10, 12, 13, 20))
+
+
+def test_touched_tells_registers_and_stack():
+    trace = recorded("counted")
+    masks = memoryview(Payload(trace).touched()).cast("H")
+    assert masks[0] == 1 << 6
+    assert masks[7] == 1 << 11
+    assert masks[11] == 0b1111, "the call sets R0 and clobbers R1 to R3"
+
+
+def test_an_early_rejection_has_no_step():
+    """A program that is refused before the first instruction is looked at."""
+    trace = recorded("counted")
+    early = replace(trace, steps=(), verdict=Verdict("reject", "Linux", "jump out of range from insn 4 to 99", pc=4))
+    payload = Payload(early)
+    assert len(payload) == 0 and payload.columns() == b"" and payload.touched() == b""
+    assert payload.head()["verdict"]["step"] is None and payload.head()["verdict"]["pc"] == 4
+    with pytest.raises(IndexError):
+        payload.chunk(0)
+
+
+def test_a_chunk_stands_alone_in_a_long_trace():
+    trace = long_trace(200)
+    payload = Payload(trace, 256)
+    _, back, _ = decode.columns(payload.columns(), len(trace.steps))
+    assert decode.states(payload.chunk(9), back) == [(s.before, s.after) for s in trace.steps[9 * 256:10 * 256]]
