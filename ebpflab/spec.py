@@ -132,6 +132,12 @@ class ProgramSpec:
     core: tuple[CoreReloc, ...] = ()
     externs: Mapping[int, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.type:
+            _row("program type", self.type, prog_types.BY_NAME)
+        if self.attach_type:
+            _row("attach type", self.attach_type, ATTACH_TYPES)
+
     @property
     def row(self) -> prog_types.ProgType:
         return _row("program type", self.type, prog_types.BY_NAME)

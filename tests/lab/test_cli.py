@@ -73,7 +73,7 @@ def test_bad_usage_is_status_2_and_a_few_lines(source, args, words):
 
 def test_a_syntax_error_has_line_column_and_caret(tmp_path):
     path = tmp_path / "bad.s"
-    path.write_text("r0 = 2\nr1 =+ 3\nexit\n")
+    path.write_text("r0 = 2\nr1 =* 3\nexit\n")
     done = ebpflab("asm", path)
     assert done.returncode == 2
     assert "bad.s:2:" in done.stderr.decode() and "^" in done.stderr.decode()

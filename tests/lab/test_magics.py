@@ -24,10 +24,11 @@ exit
 
 @pytest.fixture
 def shell():
-    shell = InteractiveShell()
+    shell = InteractiveShell.instance()
     shell.run_line_magic("load_ext", "ebpflab")
     yield shell
     shell.run_line_magic("unload_ext", "ebpflab")
+    InteractiveShell.clear_instance()
 
 
 def cell(shell, line, body):
@@ -78,7 +79,7 @@ def test_a_rejected_program_is_shown_and_bound_but_not_loaded(shell):
 
 
 @pytest.mark.parametrize("line, body, words", [
-    ("x", "r0 = 2\nr1 =+ 3\nexit", ["%%bpf x:2:", "^"]),
+    ("x", "r0 = 2\nr1 =* 3\nexit", ["%%bpf x:2:", "^"]),
     ("x", "r0 = 2\ncall bpf_map_lokup_elem\nexit", ["%%bpf x:2:", "map_lookup_elem"]),
     ("x", ".map m percpu_aray u32 u64 4\nr0 = 2\nexit", ["percpu_aray", "percpu_array"]),
     ("x", "r1 = nothere ll\nr0 = 2\nexit", ["nothere"]),
