@@ -24,7 +24,7 @@ _NUMBER = r"(?<![\w.])(?:0[xX][0-9a-fA-F]+|\d+)(?![\w.])"
 OPERAND = re.compile(rf"((?<=\b[rw])\d+\b|[+-]?[ \t]*{_NUMBER})")
 FIELD = re.compile(r"\{(\w+)\}")
 _BLANKS = re.compile(r"\s+")
-_OPTIONAL = re.compile(r"(?<!\w) | (?!\w)|%(?=[rw]\0)")
+_OPTIONAL = re.compile(r"(?<!\w) | (?!\w)")
 
 
 class OperandError(ValueError):
@@ -179,7 +179,7 @@ class Form(NamedTuple):
 
 def shape(parts: list[str]) -> str:
     """The literals of a split statement in one spelling."""
-    return _OPTIONAL.sub("", _BLANKS.sub(" ", "\0".join(parts[::2]).strip()))
+    return _OPTIONAL.sub("", _BLANKS.sub(" ", "\0".join(parts[::2]).strip().replace("%r\0", "r\0")))
 
 
 def _samples(template: str):
@@ -241,7 +241,7 @@ def _tables():
     by_opcode: dict[tuple[int, str], Form] = {}
     for op in OPS:
         for dialect in DIALECTS:
-            templates = [getattr(op, dialect), *(t for t in op.also if ("%" in t) == (dialect == "mnemonic"))]
+            templates = [getattr(op, dialect), *(t for d, t in op.also if (d == "mnemonic") == (dialect == "mnemonic"))]
             for template in templates:
                 for sample, spans in _samples(template):
                     form = _reader(op, template, sample, spans)
@@ -258,4 +258,5 @@ def _tables():
 
 
 FORMS, KERNEL_FORMS = _tables()
-KEYWORDS = frozenset(re.findall(r"[A-Za-z_]\w*", " ".join(FORMS["auto"])))
+#: words that belong to the language, in any dialect
+KEYWORDS = frozenset(re.findall(r"[A-Za-z_]\w*", re.sub(r"\b[rw]\0", " ", " ".join(FORMS["auto"]))))

@@ -53,7 +53,7 @@ class Op:
     llvm: str       # template of LLVM's pseudo-C, see below
     kernel: str     # template of the kernel's verifier log (without the "(b7) " in front)
     mnemonic: str   # template of ubpf and bpf_conformance
-    also: tuple[str, ...] = ()   # further spellings that are read, never printed
+    also: tuple[tuple[str, str], ...] = ()   # further spellings that are read, never printed: (dialect, template)
 
     @property
     def signed(self) -> bool:
@@ -67,10 +67,11 @@ class Op:
 
 def _op(name, opcode, kind, verb, width, source, operands, group, isa, since, rfc, spell, **fixed) -> Op:
     texts = {"llvm": spell} if isinstance(spell, str) else dict(spell)
+    also = tuple((dialect, text) for dialect in ("llvm", "mnemonic") for text in texts.get(f"also_{dialect}", ()))
     return Op(name, opcode, kind, verb, width, source, tuple(operands.split()),
               MappingProxyType(fixed), group, isa, since, rfc, llvm=texts["llvm"],
               kernel=texts.get("kernel", texts["llvm"]), mnemonic=texts.get("mnemonic", texts["llvm"]),
-              also=tuple(texts.get("also", ())))
+              also=also)
 
 
 _ALU = (  # verb, code, conformance family, pseudo-C operator
@@ -124,7 +125,7 @@ def _arithmetic():
         group = "base64" if size == 64 else "base32"
         yield _op(f"swap{size}", b.ALU64 | b.END | b.K, "end", "swap", size, "", "dst", group, "v4", "6.6",
                   "4.2", {"llvm": f"r{{dst}} = bswap{size} r{{dst}}", "mnemonic": f"swap{size} %r{{dst}}",
-                          "also": (f"bswap{size} %r{{dst}}",)}, imm=size)
+                          "also_mnemonic": (f"bswap{size} %r{{dst}}",)}, imm=size)
     # kernel: BPF_ADDR_SPACE_CAST, the two address spaces are the halves of imm
     yield _op("addr_space_cast", b.ALU64 | b.MOV | b.X, "cast", "cast", 64, "x", "dst src imm", "", "v4", "6.9", "",
               {"llvm": "r{dst} = addr_space_cast(r{src}, {high}, {low})",
@@ -150,13 +151,13 @@ def _jumps():
     yield _op("gotox", b.JMP | b.JA | b.X, "ja", "indirect", 64, "x", "dst", "", "v4", "6.19", "",
               {"llvm": "gotox r{dst}", "mnemonic": "gotox %r{dst}"})
     yield _op("call", b.JMP | b.CALL, "call", "helper", 64, "", "imm", "base32", "v1", "3.18", "4.3.1",
-              {"llvm": "call {helper}"}, src=b.CALL_HELPER)
+              {"llvm": "call {helper}", "also_mnemonic": ("call helper {helper}",)}, src=b.CALL_HELPER)
     yield _op("call_local", b.JMP | b.CALL, "call", "local", 64, "", "imm", "base32", "v3", "4.16", "4.3.2",
               {"llvm": "call {callee}", "mnemonic": "call local {jump32}"}, src=b.CALL_LOCAL)
     yield _op("call_kfunc", b.JMP | b.CALL, "call", "kfunc", 64, "", "imm off", "base32", "v3", "5.13", "4.3.1",
-              {"llvm": "call {kfunc}"}, src=b.CALL_KFUNC)
+              {"llvm": "call {kfunc}", "also_mnemonic": ("call runtime {imm}",)}, src=b.CALL_KFUNC)
     yield _op("callx", b.JMP | b.CALL | b.X, "call", "indirect", 64, "x", "dst", "", "", "", "",
-              {"llvm": "callx r{dst}", "mnemonic": "callx %r{dst}"})
+              {"llvm": "callx r{dst}", "mnemonic": "callx %r{dst}", "also_mnemonic": ("call %r{dst}",)})
     yield _op("exit", b.JMP | b.EXIT, "exit", "exit", 64, "", "", "base32", "v1", "3.18", "4.3", "exit")
     # kernel: BPF_JCOND, src chooses the condition; 0 is may_goto
     yield _op("may_goto", b.JMP | b.JCOND, "jcond", "may_goto", 64, "", "off", "", "v4", "6.9", "",
@@ -184,12 +185,12 @@ def _memory():
         small = bits < 64
         yield _op(f"ldx{letter}", b.LDX | b.MEM | size, "ldx", "mem", bits, "", "dst src off", base, "v1", "3.18",
                   "5.1", {"llvm": f"r{{dst}} = {at % 'src'}", "mnemonic": f"ldx{letter} %r{{dst}}, {mem % 'src'}",
-                          "also": (f"w{{dst}} = {at % 'src'}",) if small else ()})
+                          "also_llvm": (f"w{{dst}} = {at % 'src'}",) if small else ()})
         yield _op(f"st{letter}", b.ST | b.MEM | size, "st", "mem", bits, "k", "dst off imm", base, "v1", "3.18",
                   "5.1", {"llvm": f"{at % 'dst'} = {{imm}}", "mnemonic": f"st{letter} {mem % 'dst'}, {{imm}}"})
         yield _op(f"stx{letter}", b.STX | b.MEM | size, "stx", "mem", bits, "x", "dst src off", base, "v1", "3.18",
                   "5.1", {"llvm": f"{at % 'dst'} = r{{src}}", "mnemonic": f"stx{letter} {mem % 'dst'}, %r{{src}}",
-                          "also": (f"{at % 'dst'} = w{{src}}",) if small else ()})
+                          "also_llvm": (f"{at % 'dst'} = w{{src}}",) if small else ()})
         if small:
             yield _op(f"ldxs{letter}", b.LDX | b.MEMSX | size, "ldx", "memsx", bits, "", "dst src off", "base64",
                       "v4", "6.6", "5.2", {"llvm": f"r{{dst}} = *(s{bits} *)(r{{src}} {{off}})",
@@ -209,11 +210,12 @@ def _atomics(size, bits):
     at, place, mem = f"(u{bits} *)(r{{dst}} {{off}})", "r{dst} {off}", "[%r{dst}{off}]"
     r = "r" if bits == 64 else "w"       # LLVM; the kernel's log writes r for both
 
-    def row(name, verb, since, code, llvm, kernel, mnemonic, also=(), isa="v3"):
+    def row(name, verb, since, code, llvm, kernel, mnemonic, isa="v3", also_llvm=(), also_mnemonic=()):
         rfc = bool(since < "6")
         return _op(name, opcode, "atomic", verb, bits, "x", "dst src off", f"atomic{bits}" if rfc else "", isa,
                    since, "5.3" if rfc else "",
-                   {"llvm": llvm, "kernel": kernel, "mnemonic": mnemonic, "also": also}, imm=code)
+                   {"llvm": llvm, "kernel": kernel, "mnemonic": mnemonic, "also_llvm": also_llvm,
+                    "also_mnemonic": also_mnemonic}, imm=code)
 
     if bits >= 32:
         wide = "64" if bits == 64 else ""
@@ -221,11 +223,12 @@ def _atomics(size, bits):
             text = f"lock *{at} {sign} "
             first = ("3.18", "v1") if verb == "add" else ("5.12", "v3")
             yield row(f"atomic_{verb}{tail}", verb, first[0], code, text + "r{src}", text + "r{src}",
-                      f"lock {verb}{tail} {mem}, %r{{src}}", (text + "w{src}",) if bits == 32 else (), first[1])
+                      f"lock {verb}{tail} {mem}, %r{{src}}", first[1], (text + "w{src}",) if bits == 32 else ())
             yield row(f"atomic_fetch_{verb}{tail}", "fetch_" + verb, "5.12", code | b.FETCH,
                       f"{r}{{src}} = atomic_fetch_{verb}({at}, {r}{{src}})",
                       f"r{{src}} = atomic{wide}_fetch_{verb}({at}, r{{src}})",
-                      f"lock fetch {verb}{tail} {mem}, %r{{src}}", (f"lock fetch_{verb}{tail} {mem}, %r{{src}}",))
+                      f"lock fetch {verb}{tail} {mem}, %r{{src}}",
+                      also_mnemonic=(f"lock fetch_{verb}{tail} {mem}, %r{{src}}",))
         old = "xchg_64" if bits == 64 else "xchg32_32"
         yield row(f"atomic_xchg{tail}", "xchg", "5.12", b.XCHG, f"{r}{{src}} = {old}({place}, {r}{{src}})",
                   f"r{{src}} = atomic{wide}_xchg({at}, r{{src}})", f"lock xchg{tail} {mem}, %r{{src}}")
