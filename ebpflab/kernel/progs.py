@@ -85,13 +85,13 @@ def load(type: int, insns: bytes, *, fds: list[int] | None = None, license: str 
             fields.update({field: syscall.address(data), f"{field}_cnt": len(data) // size,
                            f"{field}_rec_size": size})
     try:
-        return _load(fields, log_level, log_size)
+        return _load(fields, log_level, log_size, name)
     finally:
         if btf_fd:
             os.close(btf_fd)  # the program holds it from here on
 
 
-def _load(fields: dict, log_level: int, log_size: int) -> dict:
+def _load(fields: dict, log_level: int, log_size: int, name: str) -> dict:
     size = log_size or _LOG_START
     while True:
         fd, errno, log, needed, seconds = _try(fields, log_level, size)
@@ -104,7 +104,7 @@ def _load(fields: dict, log_level: int, log_size: int) -> dict:
         # the log is larger than the kernel can give: keep what there is, and have the verdict without it
         fd, errno, _, _, seconds = _try(fields, 0, 0)
     if errno and not log and (log_level or errno == E.EPERM):
-        raise explain.error("PROG_LOAD", errno)
+        raise explain.error("PROG_LOAD", errno, where=f"program {name!r}" if name else None)
     return {"fd": fd, "errno": errno, "log": log, "log_truncated": truncated, "seconds": seconds}
 
 

@@ -16,6 +16,7 @@ from ..errors import KernelError
 from . import explain, syscall
 
 _BATCH = 64  # messages a call: below the 256 slots of a veth queue, so that the receiver keeps up
+_TRIES = 1000  # how often a frame is offered to a full queue before it counts as dropped
 _LONGEST = 65535
 _SHORTEST = 14  # an Ethernet header
 
@@ -24,10 +25,14 @@ class _IoVec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
-class _MmsgHdr(ctypes.Structure):
+class _MsgHdr(ctypes.Structure):
     _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_uint32), ("iov", ctypes.POINTER(_IoVec)),
                 ("iovlen", ctypes.c_size_t), ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t),
-                ("flags", ctypes.c_int), ("sent", ctypes.c_uint32)]
+                ("flags", ctypes.c_int)]
+
+
+class _MmsgHdr(ctypes.Structure):
+    _fields_ = [("header", _MsgHdr), ("sent", ctypes.c_uint32)]
 
 
 class Sender:
@@ -48,7 +53,9 @@ class Sender:
     def send(self, frames: list[bytes], count: int = 1, pps: float = 0) -> dict:
         """The whole list ``count`` times, at most ``pps`` frames a second (0: as fast as it goes).
 
-        -> {"sent", "seconds"}; KernelError if the device refuses a frame.
+        A full queue is waited for; a frame that it still refuses then is ``dropped``, and the next one's turn comes.
+        ``refused`` counts every time the device said no. KernelError if the device takes no frames like these.
+        -> {"sent" (offered, dropped ones included), "dropped", "refused", "seconds"}
         """
         for number, frame in enumerate(frames):
             if not _SHORTEST <= len(frame) <= _LONGEST:
@@ -67,8 +74,8 @@ class Sender:
         for at in range(len(table)):
             buffer = held[at % len(held)]
             vectors[at].base, vectors[at].length = ctypes.addressof(buffer), len(buffer)
-            table[at].iov, table[at].iovlen = ctypes.pointer(vectors[at]), 1
-        sent = 0
+            table[at].header.iov, table[at].header.iovlen = ctypes.pointer(vectors[at]), 1
+        sent = dropped = refused = tries = 0
         while sent < total:
             at = sent % len(table)
             batch = min(_BATCH, len(table) - at, total - sent)
@@ -77,9 +84,21 @@ class Sender:
                 wait = start + sent / pps - time.perf_counter()
                 if wait > 0:
                     time.sleep(wait)
-            sent += syscall.libc("sendmmsg", self._socket.fileno(),
-                                 ctypes.byref(table, at * ctypes.sizeof(_MmsgHdr)), batch, 0)
-        return {"sent": sent, "seconds": time.perf_counter() - start}
+            try:
+                done = syscall.libc("sendmmsg", self._socket.fileno(),
+                                    ctypes.byref(table, at * ctypes.sizeof(_MmsgHdr)), batch, 0)
+            except KernelError as error:
+                if error.errno != E.ENOBUFS:
+                    raise
+                done = 0
+            refused += done < batch  # what ended the batch early was the queue, too
+            tries = tries + 1 if done == 0 else 0
+            if tries == _TRIES:
+                done, dropped, tries = 1, dropped + 1, 0
+            elif tries:
+                time.sleep(0)  # let the receiver run
+            sent += done
+        return {"sent": sent, "dropped": dropped, "refused": refused, "seconds": time.perf_counter() - start}
 
     def close(self) -> None:
         self._socket.close()

@@ -3,15 +3,16 @@
 import errno
 import socket
 import struct
+import threading
 import time
 
 import pytest
 
 from ebpflab.errors import KernelError
 from ebpflab.isa import encode
-from ebpflab.kernel import netns, rtnetlink
+from ebpflab.kernel import netns, rtnetlink, syscall, traffic
 
-from .programs import XDP, counting, returns
+from .programs import XDP, counting, looping, returns
 
 pytestmark = pytest.mark.kernel
 
@@ -124,6 +125,13 @@ def test_several_frames_in_order_and_counted(lab):
     assert lab.send(count=0)["sent"] == 0
 
 
+def test_one_system_call_sends_many(lab, monkeypatch):
+    calls, real = [], syscall.libc
+    monkeypatch.setattr(syscall, "libc", lambda name, *args: calls.append(name) or real(name, *args))
+    assert lab.send(count=1000)["sent"] == 1000
+    assert calls.count("sendmmsg") <= 40
+
+
 def test_pace(lab):
     done = lab.send(count=100, pps=500)
     assert done["sent"] == 100 and 0.15 <= done["seconds"] < 2
@@ -134,6 +142,27 @@ def test_what_is_dropped_is_said(lab):
     net.inside("lab1", lambda: rtnetlink.request(16, 4, rtnetlink._ifinfo(rtnetlink.index("lab1"), 0, 1), "lab1"))
     done = lab.send(count=30)
     assert (done["sent"], done["dropped"]) == (30, 30)
+
+
+def test_a_full_queue_is_waited_for(lab, session):
+    """Three senders against a slow program fill the queue; every frame that was not called dropped arrives."""
+    slow = session.prog_load(XDP, looping(20_000))["prog"]
+    lab.attach("lab1", "native", slow)
+    net = session._things[lab.net].thing
+    senders = [net.inside("lab0", traffic.Sender, "lab0") for _ in range(3)]
+    done = []
+    threads = [threading.Thread(target=lambda each=each: done.append(each.send([FRAME], 5000))) for each in senders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for each in senders:
+        each.close()
+    assert [each["sent"] for each in done] == [5000] * 3
+    arrived = session.net_stats(lab.net, "lab0")["tx_packets"]
+    lost = sum(each["dropped"] for each in done)
+    unseen = max(0, session.net_stats(lab.net, "lab0")["tx_dropped"] - sum(each["refused"] for each in done))
+    assert arrived + lost + unseen == 15_000
 
 
 def test_nobody_else_is_on_the_wire(lab):
