@@ -30,7 +30,7 @@ from .steps import Walk
 _INSN = re.compile(r"(\d+): (\(([0-9a-f]{2})\) [^;]*?)(?:\s*;(?: (?=frame|R|fp|refs|cb|async_cb)(.*))?)?$")
 _AT = re.compile(r"(\d+):(.*)$")
 _FROM = re.compile(r"from (\d+) to (\d+)(?: \(speculative execution\))?:(.*)$")
-_LIVE = re.compile(r" *(?:\d+ +)?\d+: [0-9.]{10} \([0-9a-f]{2}\)")
+_LIVE = re.compile(r" *(?:\d+ +)?(\d+): ([0-9.]{10}) \([0-9a-f]{2}\)")
 _SOURCE = re.compile(r"; (.*?)(?: @ ([^ ]+):(\d+))?$")
 _CALLER_AT = re.compile(r"to caller at (\d+):$")
 _VALIDATING = re.compile(r"Validating (\S*)\(\) func#(\d+)\.\.\.$")
@@ -78,7 +78,7 @@ class Reader:
         walk = self.walk
         expects = ""        # what the next state line with a leading blank is of: caller, callee, returned, back
         in_table = False
-        insn, at = _INSN.match, _AT.match
+        insn, alone = _INSN.match, _AT.match
         for line in self.log.splitlines():
             if not line:
                 continue
@@ -91,7 +91,7 @@ class Reader:
                     if cells:
                         walk.delta(cells)
                     continue
-                if match := at(line):
+                if match := alone(line):
                     pc, rest = int(match[1]), match[2]
                     if rest == " safe":
                         self.known()
@@ -102,7 +102,8 @@ class Reader:
                         walk.state_at(pc, rest)
                         continue
             elif first == " ":
-                if in_table and _LIVE.match(line):
+                if in_table and (match := _LIVE.match(line)):
+                    walk.live[int(match[1])] = frozenset(at for at, mark in enumerate(match[2]) if mark != ".")
                     continue
                 if expects:
                     walk.full(expects, line)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from ..isa.bits import U32
 from ..spec import ProgramSpec, SourceLine
 from . import unsaid
 from .model import Frame, Slot, State, Step, Value
-from .values import cells, parse_slot, parse_value
+from .values import cells, constant, parse_slot, parse_value
 
 _FRAME = re.compile(r" frame(\d+):")
 _REFS = re.compile(r" refs=([\d,]+)")
@@ -18,6 +19,8 @@ _CALL_NAME = re.compile(r"call (?:bpf_)?(\w+?)#")
 _STORE = re.compile(r"\(\w\w\) \*\(u(\d+) \*\)\(r(\d+) ([+-]\d+)\) = ([rw]\d+|-?\d+)$")
 
 _WRITES = re.compile(r"\(\w\w\) [rw](\d+) ")
+
+_SETS = re.compile(r"\(\w\w\) ([rw])(\d+) = ([rw]\d+|-?\d+|0x[0-9a-f]+)$")
 
 _EXIT, _CALL = "95", "85"
 _LOADS_PACKET = {"20", "28", "30", "40", "48", "50"}    # LD_ABS, LD_IND
@@ -47,6 +50,13 @@ class Walk:
         self.ended = True                   # the path came to its end
         self.returning = False              # a function just returned: "from" does not go back
         self.branch = ""
+        self.live: dict[int, frozenset[int]] = {}       # instruction -> registers live before it (6.16 and later)
+        self.sites: list[int] = []                      # instruction that called frame 1, 2, …
+
+    def live_at(self, pc: int) -> tuple[frozenset[int] | None, ...]:
+        """For each frame the registers that are live, None where the log does not say."""
+        depth = len(self.now.frames)
+        return (*(self.live.get(site) for site in self.sites[:depth - 1]), self.live.get(pc))
 
     def start(self, argument: str = "") -> State:
         """The state on entry: the frame pointer, and the context for the main program."""
@@ -62,14 +72,14 @@ class Walk:
         before = self.now
         opcode = text[1:3]
         self.open = {"pc": pc, "text": text, "before": before, "source": self.source_of(pc), "notes": [],
-                     "opcode": opcode, "branch": self.side(pc), "parent": self.parent}
+                     "opcode": opcode, "branch": self.side(pc), "parent": self.parent, "told": False}
         self.returning = False
         if opcode == _CALL:
             self.call(text)
         elif opcode in _LOADS_PACKET:
             self.now = unsaid.clobber(before)
         elif self.whole and (match := _WRITES.match(text)):
-            self.now = unsaid.forget(before, int(match[1]))     # at level 1 nothing more is said
+            self.now = unsaid.known(before, int(match[1]), None)     # at level 1 nothing more is said
 
     def call(self, text: str) -> None:
         name = _CALL_NAME.search(text)
@@ -79,11 +89,12 @@ class Walk:
 
     def delta(self, text: str) -> None:
         """Cells that changed, of the innermost frame."""
-        refs = self.now.refs
+        refs, step = self.now.refs, self.open
         self.now = self.changed(" " + text)
-        step = self.open
+        if step is not None:
+            step["told"] = True
         if step is not None and step["opcode"] in _JUMPS:
-            self.now = unsaid.after_branch(step["before"], self.now)
+            self.now = unsaid.after_branch(step["before"], self.now, self.live_at(step["pc"]))
         elif refs != self.now.refs:
             for ref in refs:
                 if ref not in self.now.refs:
@@ -91,16 +102,32 @@ class Walk:
         if step is not None and _STORE.match(step["text"]):
             self.store(step)
 
-    def store(self, step: dict) -> None:
-        """A store through a pointer into a caller's frame: the log prints it nowhere."""
+    def store(self, step: dict, own: bool = False) -> None:
+        """A store through a pointer into a caller's frame: the log prints it nowhere. ``own``: into this frame."""
         size, base, off, source = _STORE.match(step["text"]).groups()
-        regs = step["before"].frame.regs
+        regs, here = step["before"].frame.regs, len(self.now.frames) - 1
         pointer = regs.get(int(base))
-        if pointer is None or pointer.type != "fp" or pointer.frame is None or pointer.mask:
+        if pointer is None or pointer.type != "fp" or pointer.mask:
             return
-        value = regs.get(int(source[1:])) if source[0] in "rw" else self.value(source)
-        if value is not None and pointer.frame < len(self.now.frames) - 1:
-            self.now = unsaid.stored(self.now, pointer.frame, pointer.off + int(off), int(size) // 8, value)
+        value = regs.get(int(source[1:])) if source[0] in "rw" else constant(int(source, 0))
+        frame = here if pointer.frame is None else pointer.frame
+        if value is not None and (frame < here or own):
+            self.now = unsaid.stored(self.now, frame, pointer.off + int(off), int(size) // 8, value)
+
+    def untold(self, step: dict) -> State:
+        """What a step left behind whose state the log does not print, since the next one was pruned."""
+        regs, text = step["before"].frame.regs, step["text"]
+        if _STORE.match(text):
+            self.store(step, own=True)
+        elif match := _SETS.match(text):
+            kind, number, source = match.groups()
+            value = regs.get(int(source[1:])) if source[0] in "rw" else constant(int(source, 0))
+            if kind == "w" and value is not None and value.umax > U32:
+                value = constant(value.const & U32) if value.const is not None else None
+            return unsaid.known(self.now, int(number), value)
+        elif match := _WRITES.match(text):
+            return unsaid.known(self.now, int(match[1]), None)
+        return self.now
 
     def state_at(self, pc: int, text: str) -> None:
         """``N: R0=…`` on a line of its own: what changed, or all of it in old logs and at the start of a path."""
@@ -124,7 +151,8 @@ class Walk:
             self.now = self.replaced(self.now, text)
             self.returning = True
         elif which == "callee:":
-            self.now = self.replaced(self.now, text, push=True)
+            self.sites[len(self.now.frames) - 1:] = [self.open["pc"] if self.open else 0]
+            self.now = self.replaced(self.now, text)
         else:
             self.now = self.replaced(self.now, text)
 
@@ -140,6 +168,8 @@ class Walk:
             self.add_pruned(pc)
 
     def safe(self, pc: int) -> None:
+        if self.open is not None and not self.open["told"]:
+            self.now = self.untold(self.open)
         self.close()
         if self.ended:
             self.go_back_unsaid(pc)
@@ -172,7 +202,7 @@ class Walk:
         step, self.open = self.open, None
         if step is None:
             return
-        opcode = step.pop("opcode")
+        opcode, _ = step.pop("opcode"), step.pop("told")
         step["notes"] = tuple(step["notes"])
         self.add(Step(index=len(self.steps), after=self.now, **step))
         self.ended = opcode == _EXIT and not self.returning
@@ -223,7 +253,7 @@ class Walk:
         base = self.steps[found].before if found is not None else State()
         self.now = base if text is None else self.replaced(base, text)
         if self.branch:
-            self.now = unsaid.after_branch(base, self.now)
+            self.now = unsaid.after_branch(base, self.now, self.live_at(came))
         self.ended = False
 
     def go_back_unsaid(self, pc: int) -> None:
@@ -310,7 +340,7 @@ class Walk:
             frames = (*frames[:at], frame, *frames[at + 1:])
         return State(frames, refs)
 
-    def replaced(self, base: State, text: str, push: bool = False) -> State:
+    def replaced(self, base: State, text: str) -> State:
         """``base`` with the frame in ``text`` instead of its own, and no frames above it."""
         number, regs, stack, refs, callback = self.read(text)
         frame = Frame(number, regs, stack, callback)

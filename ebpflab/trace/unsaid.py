@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .model import Slot, State, Value
+from .values import shifted
 
 _RANGE = re.compile(r"\br=(?:\d+|0x[0-9a-f]+)")
 _ID = re.compile(r"\bid=\d+,?")
@@ -25,11 +26,15 @@ skb_store_bytes skb_vlan_pop skb_vlan_push store_hdr_opt tail_call xdp_adjust_he
 """.split())
 
 
-def everywhere(state: State, change: Callable[[Value], Value | None]) -> State:
-    """The state with ``change`` applied to every register and spilled value; None from it removes the cell."""
+def everywhere(state: State, change: Callable[[Value], Value | None],
+               live: tuple[frozenset[int] | None, ...] = ()) -> State:
+    """The state with ``change`` applied to every register (or the ``live`` ones) and spilled value.
+
+    None from ``change`` removes the cell.
+    """
     frames = []
-    for frame in state.frames:
-        regs = _changed(frame.regs, change)
+    for at, frame in enumerate(state.frames):
+        regs = _changed(frame.regs, change, live[at] if at < len(live) else None)
         stack = _changed(frame.stack, lambda slot: _slot(slot, change))
         same = regs is frame.regs and stack is frame.stack
         frames.append(frame if same else replace(frame, regs=regs, stack=stack))
@@ -38,11 +43,11 @@ def everywhere(state: State, change: Callable[[Value], Value | None]) -> State:
     return replace(state, frames=tuple(frames))
 
 
-def _changed(cells: Mapping, change: Callable) -> Mapping:
+def _changed(cells: Mapping, change: Callable, only: frozenset[int] | None = None) -> Mapping:
     new = {}
     different = False
     for key, cell in cells.items():
-        result = change(cell)
+        result = change(cell) if only is None or key in only else cell
         different = different or result is not cell
         if result is not None:
             new[key] = result
@@ -67,9 +72,11 @@ def clobber(state: State) -> State:
     return replace(state, frames=(*state.frames[:-1], replace(frame, regs=kept)))
 
 
-def forget(state: State, register: int) -> State:
-    """Nothing is known of a register that was written."""
-    regs = {number: value for number, value in state.frame.regs.items() if number != register}
+def known(state: State, register: int, value: Value | None) -> State:
+    """A register was written: with ``value``, or None if nothing is known of it."""
+    regs = {number: old for number, old in state.frame.regs.items() if number != register}
+    if value is not None:
+        regs[register] = value
     return replace(state, frames=(*state.frames[:-1], replace(state.frame, regs=regs)))
 
 
@@ -113,16 +120,22 @@ def ranged(state: State, pointer: Value) -> State:
     return everywhere(state, change)
 
 
-def linked(state: State, known: Value) -> State:
-    """``sync_linked_regs``: scalars with the same id and distance get the same bounds."""
+def linked(state: State, known: Value, live: tuple[frozenset[int] | None, ...]) -> State:
+    """``sync_linked_regs``: scalars with the same id follow, at their distance.
+
+    ``live`` has for each frame the registers that take part, None for all (``collect_linked_regs`` takes only
+    live registers since 6.16).
+    """
     def change(value: Value) -> Value:
-        if value.type != "scalar" or value.id != known.id or value.off != known.off or value is known:
+        if value.type != "scalar" or value.id != known.id or value is known:
             return value
+        if value.off != known.off:
+            return shifted(known, value.off - known.off, value)
         return known if value.precise == known.precise else replace(known, precise=value.precise)
-    return everywhere(state, change)
+    return everywhere(state, change, live)
 
 
-def after_branch(before: State, state: State) -> State:
+def after_branch(before: State, state: State, live: tuple[frozenset[int] | None, ...] = ()) -> State:
     """Spread what a conditional jump proved: ``state`` has the cells that the log printed, ``before`` the old ones."""
     old, new = before.frame.regs, state.frame.regs
     for number, value in new.items():
@@ -132,10 +145,10 @@ def after_branch(before: State, state: State) -> State:
         if was.type.endswith("_or_null") or "_or_null_" in was.type:
             if was.type != value.type and was.id:
                 state = settled(state, was, value)
-        elif value.type in ("pkt", "pkt_meta") and value.range < 0xFFFF and was.range != value.range:
+        elif value.type in ("pkt", "pkt_meta") and value.range > was.range:
             state = ranged(state, value)
         elif was.type == "scalar" and was.id and value.type == "scalar":
-            state = linked(state, replace(value, id=was.id, off=was.off) if not value.id else value)
+            state = linked(state, value if value.id else replace(value, id=was.id, off=was.off), live)
     return state
 
 

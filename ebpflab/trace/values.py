@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..isa.bits import U32, U64
 from .model import Slot, Value
@@ -29,6 +30,8 @@ _BOUNDS = {
     **{name: name for name in UNKNOWN}, **{name + "_value": name for name in UNKNOWN},
     "smin32": "s32_min", "smax32": "s32_max", "umin32": "u32_min", "umax32": "u32_max",
 }
+_SPELT = {"smin": "smin", "smax": "smax", "umin": "umin", "umax": "umax",
+          "s32_min": "smin32", "s32_max": "smax32", "u32_min": "umin32", "u32_max": "umax32"}
 _NUMBERS = {"id": "id", "ref_obj_id": "ref_id", "ref_id": "ref_id", "off": "off", "r": "range", "sz": "size",
             "mem_size": "size", "vs": "size"}
 _CONST = re.compile(r"-?\d+$|0x[0-9a-f]+$")
@@ -48,7 +51,7 @@ def sign(value: int, bits: int = 64) -> int:
 
 def constant(number: int, text: str = "", precise: bool = False) -> Value:
     """A scalar of which every bit is known."""
-    return Value("scalar", text or str(number), **_exact(number), precise=precise)
+    return Value("scalar", text or _number(sign(number), True), **_exact(number), precise=precise)
 
 
 def _exact(number: int) -> dict[str, int]:
@@ -82,6 +85,58 @@ def deduce(b: dict[str, int]) -> None:
             b[slo], b[shi] = max(b[slo], sign(b[lo], bits)), min(b[shi], sign(b[hi], bits))
         if b[slo] >= 0 or b[shi] < 0:
             b[lo], b[hi] = max(b[lo], b[slo] & full), min(b[hi], b[shi] & full)
+    if b["umin"] <= b["umax"]:      # the bits above the highest one in which the bounds differ are known
+        low = (1 << (b["umin"] ^ b["umax"]).bit_length()) - 1
+        b["mask"], b["value"] = mask & low, (value | b["umin"]) & ~(mask & low) & U64
+
+
+def shifted(value: Value, delta: int, like: Value) -> Value:
+    """``value + delta`` with the id and distance of ``like``: a scalar linked to another at a constant distance.
+
+    The rules of ``scalar_min_max_add``: bounds that overflow on one side only are lost.
+    """
+    found = {}
+    for lo, hi, bits, signed in (("umin", "umax", 64, False), ("u32_min", "u32_max", 32, False),
+                                 ("smin", "smax", 64, True), ("s32_min", "s32_max", 32, True)):
+        low, high = getattr(value, lo) + delta, getattr(value, hi) + delta
+        first = UNKNOWN[lo]
+        if (low - first) >> bits == (high - first) >> bits and not (signed and (low - first) >> bits):
+            found[lo], found[hi] = (low - first) % (1 << bits) + first, (high - first) % (1 << bits) + first
+        else:
+            found[lo], found[hi] = UNKNOWN[lo], UNKNOWN[hi]
+    total, spread = (value.value + delta) & U64, (value.value + value.mask + delta) & U64
+    found["mask"] = (total ^ spread) | value.mask
+    found["value"] = total & ~found["mask"]
+    deduce(found)
+    moved = Value("scalar", "", id=like.id, off=like.off, precise=like.precise, **found)
+    return replace(moved, text=spell(moved))
+
+
+def _number(value: int, signed: bool) -> str:
+    """verbose_snum and verbose_unum: small numbers decimal, others hexadecimal."""
+    decimal = -32768 <= value <= 32767 if signed else value <= 0xFFFF
+    return str(value) if decimal else hex(value & U64)
+
+
+def spell(value: Value) -> str:
+    """The text that Linux 6.7 and later print for a scalar (``print_reg_state``), without the mark of precision."""
+    if value.mask == 0:
+        return _number(value.smin, True)
+    bounds = []
+    for name in ("smin", "smax", "umin", "umax", "s32_min", "s32_max", "u32_min", "u32_max"):
+        number = getattr(value, name)
+        if number != UNKNOWN[name]:
+            shown = number & U32 if name.startswith("s32") and not -32768 <= number <= 32767 else number
+            bounds.append((_SPELT[name], name[0] == "s", name.endswith("max"), shown))
+    parts = [f"id={value.id}{value.off:+d}" if value.off else f"id={value.id}"] if value.id else []
+    while bounds:
+        name, signed, upper, number = bounds.pop(0)
+        same = [other for other in bounds if other[2] == upper and other[3] == number]
+        bounds = [other for other in bounds if other not in same]
+        parts.append("=".join((name, *(other[0] for other in same), _number(number, signed))))
+    if value.mask != U64:
+        parts.append(f"var_off=({value.value:#x}; {value.mask:#x})")
+    return f"scalar({','.join(parts)})"
 
 
 def _split(body: str) -> Iterator[str]:
@@ -118,6 +173,8 @@ def _attributes(body: str, type_: str, old: bool) -> dict:
                 found[_NUMBERS[name]] = int(last, 0)
     if "off" in found:
         found["off"] = sign(found["off"])
+    if found.get("range", 0) > S32_MAX:     # AT_PKT_END, BEYOND_PKT_END: nothing is proved
+        found["range"] = 0
     fixed = found.pop("imm", None)
     if tnum is None and not bounds and (type_ != "scalar" or fixed is not None):
         return {**found, **_exact(fixed or 0)}
