@@ -150,7 +150,7 @@ def compare(a: Trace, b: Trace, *, stack: bool = True, outer: bool = True,
         if x.kind == "pruned":
             continue    # a log does not always say in which state
         if cells := state_difference(x.before, y.before, **options):
-            if not x.branch and x.parent == y.parent == at - 1:     # the step before did it
+            if x.branch != "taken" and x.parent == y.parent == at - 1:      # the step before did it
                 x, y = a.steps[at - 1], b.steps[at - 1]
                 return Difference("cells", at - 1, x.pc, y.pc, cells, x, y, str(cells[0]))
             return Difference("entry", at, x.pc, y.pc, cells, x, y, str(cells[0]))
