@@ -25,7 +25,7 @@ def test_a_new_user_sees_a_program_verified_and_a_chart_that_moves(tmp_path):
             page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
             watch_the_chart(page, shots)
             lab.settle()
-            stepper = page.locator(".ebpflab-stepper").first
+            stepper = page.locator(".ebpflab:has(input[type=range])").first
             stepper.scroll_into_view_if_needed()
             before = stepper.inner_text()
             stepper.locator("[tabindex='0'], input[type=range]").first.focus()
@@ -33,7 +33,7 @@ def test_a_new_user_sees_a_program_verified_and_a_chart_that_moves(tmp_path):
             page.wait_for_function("([el, was]) => el.innerText !== was", arg=[stepper.element_handle(), before])
             page.screenshot(path=shots / "start-here.png")
 
-            counter = page.locator(".ebpflab-stepper").nth(2)
+            counter = page.locator(".ebpflab:has(input[type=range])").nth(2)
             counter.scroll_into_view_if_needed()
             counter.screenshot(path=shots / "stepper.png")
 
