@@ -12,6 +12,7 @@ import json
 import lzma
 import os
 import shutil
+import signal
 import subprocess
 import tarfile
 import tempfile
@@ -90,8 +91,11 @@ def ensure(recipe: Recipe, progress: Progress = quiet, *, base: Path | None = No
     directory = images / recipe.key
     if not (directory / "image.json").exists():
         with open(images / f"{recipe.key}.lock", "w") as lock:
-            progress("waiting for another process that builds the image", None)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress("waiting for another process that builds the image", None)
+                fcntl.flock(lock, fcntl.LOCK_EX)
             if not (directory / "image.json").exists():
                 _build(recipe, directory, progress)
     return _image(recipe, directory)
@@ -179,13 +183,22 @@ def _bootstrap(recipe: Recipe, tar: Path, progress: Progress) -> None:
     said: list[str] = []
     with open(tar, "wb") as out, subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, errors="replace",
+            start_new_session=True,
             env={**os.environ, "INITRD": "No", "DEBIAN_FRONTEND": "noninteractive"}) as process:
         assert process.stderr
-        for line in process.stderr:
-            said.append(line.rstrip())
-            for words, fraction in STAGES.items():
-                if line.startswith("I: ") and words in line:
-                    progress(f"Debian {recipe.suite}: {words}", fraction)
+        try:
+            for line in process.stderr:
+                said.append(line.rstrip())
+                for words, fraction in STAGES.items():
+                    if line.startswith("I: ") and words in line:
+                        progress(f"Debian {recipe.suite}: {words}", fraction)
+        except BaseException:                  # interrupted: mmdebstrap cleans up after itself when it is told to end
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
     if process.returncode:
         raise _failed(recipe, said)
 

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shlex
 import shutil
 import socket
@@ -176,7 +177,8 @@ class QemuMachine:
                 first.receive()                # the agent's first word: from here on it notices when we go
             self._save(ready)
             old = sorted(ready.parent.glob("*.state"), key=lambda path: path.stat().st_mtime, reverse=True)
-            for path in old[KEPT:]:
+            broken = [path for path in ready.parent.glob(".*") if path.stat().st_mtime < time.time() - 3600]
+            for path in [*old[KEPT:], *broken]:
                 path.unlink(missing_ok=True)
         except (TargetError, OSError) as error:
             log.warning("%s: no snapshot was kept: %s", self.name, error)
@@ -251,7 +253,7 @@ class QemuMachine:
         return self._snapshots("named") / f"{name}.state"
 
     def _save(self, path: Path) -> None:
-        new = path.with_name(f".{path.name}.{os.getpid()}")
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             with self._qmp() as qmp:
                 qmp.save(new)

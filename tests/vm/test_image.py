@@ -1,9 +1,11 @@
 """Images: what they are made of, and that half of one is never used."""
 
+import contextlib
 import os
 import subprocess
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +61,27 @@ def test_a_suite_that_no_mirror_has_is_one_clear_error(tmp_path):
     left = {path.name for path in (tmp_path / "images").iterdir()}
     assert left == {f"{wrong.key}.lock"}
     assert any("apt-get update" in text for text in said)
+
+
+@pytest.mark.vm
+def test_an_interrupted_build_leaves_nothing(tmp_path):
+    """Ctrl-C while packages come in: the error is KeyboardInterrupt, at once, and no builder goes on in the dark."""
+    needs_qemu()
+    if image.missing():
+        pytest.skip(f"building an image needs {' '.join(image.missing())}")
+    other = replace(RECIPE, packages=("python3",))
+
+    def progress(text, fraction):
+        if "downloading" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        image.ensure(other, progress, base=tmp_path)
+    assert {path.name for path in (tmp_path / "images").iterdir()} == {f"{other.key}.lock"}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            told = (process / "cmdline").read_text()
+            assert "mmdebstrap" not in told or f"PPid:\t{os.getpid()}\n" not in (process / "status").read_text()
 
 
 def test_a_half_built_image_is_swept_and_a_finished_one_is_used(tmp_path, monkeypatch):
