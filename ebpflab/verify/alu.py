@@ -14,6 +14,7 @@ from .scalar import (
     S64_MIN,
     UNKNOWN,
     Scalar,
+    from_bits,
     low_half,
     raw,
     s32,
@@ -21,6 +22,7 @@ from .scalar import (
     sign_extended,
     sign_extended32,
     sync,
+    truncated,
     with_low,
 )
 from .value import (
@@ -86,10 +88,23 @@ def alu(env: Env, insn: Insn, op: Op) -> None:
 
 
 def swap_bytes(env: Env, insn: Insn, op: Op) -> None:
-    """``le``, ``be``, ``bswap``: 6.18 does not follow the bits."""
-    env.source(insn.dst)
+    """``le``, ``be``, ``bswap``: the bits move, the ranges follow from them (``scalar_byte_swap``)."""
+    reg = env.source(insn.dst)
     env.target(insn.dst)
-    env.forget(insn.dst)
+    if reg.type != SCALAR:
+        env.forget(insn.dst)
+        return
+    size = op.width >> 3
+    num = reg.num
+    if op.verb != "le":
+        num = from_bits(tnum.swapped((num.value, num.mask), size))
+    if size < 8:
+        num = truncated(num, size)
+    elif op.verb == "le":
+        return
+    else:
+        num = sync(*num.key)
+    env.regs[insn.dst] = Reg(SCALAR, num, 0, 0, reg.ref, reg.data)
 
 
 def link(env: Env, regno: int) -> Reg:

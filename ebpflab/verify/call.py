@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..isa import Insn
 from ..isa.bits import MAX_CALL_FRAMES
 from .env import E2BIG, EINVAL, Env
+from .signature import Mismatch
 from .state import Frame
-from .value import STACK, UNINIT
+from .value import CTX, SCALAR, STACK, UNINIT
 
 
 def forget_arguments(env: Env, regs: list) -> None:
@@ -16,11 +17,19 @@ def forget_arguments(env: Env, regs: list) -> None:
     env.touched |= 0x3F
 
 
+def no_references(env: Env, where: str) -> None:
+    """``check_resource_leak``: nothing that was taken may be left when the program ends here."""
+    if env.state.refs and len(env.state.frames) == 1:
+        for id, pc in env.state.refs:
+            env.say(f"Unreleased reference id={id} alloc_insn={pc}")
+        raise env.reject(f"{where} would lead to reference leak", EINVAL)
+
+
 def local(env: Env, insn: Insn) -> int:
     """Enter a function of the program; its first instruction."""
     start = env.pc + 1 + insn.imm
     sub = env.shape.sub_at(start)
-    if sub in env.globals:
+    if _matches(env, sub):
         raise env.unsupported("global functions")
     state = env.state
     depth = len(state.frames)
@@ -38,6 +47,26 @@ def local(env: Env, insn: Insn) -> int:
         env.log.full("callee:\n", callee, state.refs)
     env.resume(state)
     return start
+
+
+def _matches(env: Env, sub: int) -> bool:
+    """Compare the arguments with BTF (``btf_check_subprog_call``); True if the function is global."""
+    signatures = env.signatures
+    if not signatures.infos:
+        return False
+    if sub not in signatures.unreliable:
+        try:
+            for at, kind in enumerate(signatures.arguments(sub, env.say)):
+                reg = env.regs[at + 1]
+                if kind == "scalar" and reg.type != SCALAR:
+                    env.say(f"R{at + 1} is not a scalar")
+                    raise Mismatch
+                if kind == "ctx" and reg.type != CTX:
+                    env.say(f"arg#{at} expects pointer to ctx")
+                    raise Mismatch
+        except Mismatch:
+            signatures.unreliable.add(sub)
+    return signatures.is_global(sub)
 
 
 def leave(env: Env) -> int:

@@ -7,13 +7,15 @@ Everything here is static and runs once: ``add_subprog``, ``check_subprogs``, ``
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from ..abi import HELPER_IDS
+from ..abi.helpers import HELPERS
 from ..isa import Insn, bits
-from . import prototypes
 
 _JUMPS = (bits.JMP, bits.JMP32)
 _WIDE = bits.LD | bits.IMM | bits.DW
+_PACKET_CHANGERS = frozenset(row.number for row in HELPERS.values() if row.changes_packet)
 
 
 class Refused(Exception):
@@ -80,7 +82,7 @@ def find_functions(shape: Shape) -> None:
     shape.starts = sorted(starts)
 
 
-def check_functions(shape: Shape, changes_packet: frozenset[int]) -> None:
+def check_functions(shape: Shape) -> None:
     """Jumps stay inside their function, and each ends with exit or jump (``check_subprogs``)."""
     insns, starts = shape.insns, shape.starts
     for sub in range(len(starts)):
@@ -90,8 +92,8 @@ def check_functions(shape: Shape, changes_packet: frozenset[int]) -> None:
             insn = insns[pc]
             cls, code = insn.opcode & 7, insn.opcode & 0xF0
             if insn.opcode == bits.JMP | bits.CALL and insn.src == 0:
-                tail |= insn.imm == 12
-                packet |= insn.imm in changes_packet
+                tail |= insn.imm == HELPER_IDS["tail_call"]
+                packet |= insn.imm in _PACKET_CHANGERS
             if cls == bits.LD and insn.opcode & 0xE0 in (bits.ABS, bits.IND):
                 ld_abs = True
             if cls in _JUMPS and code not in (bits.EXIT, bits.CALL):
@@ -261,7 +263,7 @@ def find_loops(shape: Shape) -> None:
                 next_scc += loop
 
 
-def _reads_writes(insn: Insn) -> tuple[int, int]:
+def _reads_writes(insn: Insn, arity: Callable[[int], int]) -> tuple[int, int]:
     """Bit masks of the registers that an instruction reads and writes (``compute_insn_live_regs``)."""
     cls, code, mode = insn.opcode & 7, insn.opcode & 0xF0, insn.opcode & 0xE0
     src, dst = 1 << insn.src, 1 << insn.dst
@@ -291,14 +293,17 @@ def _reads_writes(insn: Insn) -> tuple[int, int]:
     if code == bits.EXIT:
         return 1, 0
     if code == bits.CALL:
-        arguments = prototypes.argument_count(insn.imm) if insn.src == bits.CALL_HELPER else 5
+        arguments = arity(insn.imm) if insn.src == bits.CALL_HELPER else 5
         return ((1 << arguments + 1) - 1) & ~1, 0x3F
     return dst | second, 0
 
 
-def find_live(shape: Shape) -> None:
-    """Registers that may be read later, before each instruction (``compute_live_registers``)."""
-    effects = [_reads_writes(insn) for insn in shape.insns]
+def find_live(shape: Shape, arity: Callable[[int], int]) -> None:
+    """Registers that may be read later, before each instruction (``compute_live_registers``).
+
+    ``arity`` says how many registers a helper reads.
+    """
+    effects = [_reads_writes(insn, arity) for insn in shape.insns]
     live = shape.live
     changed = True
     while changed:
@@ -312,4 +317,3 @@ def find_live(shape: Shape) -> None:
             if before != live[pc]:
                 live[pc] = before
                 changed = True
-    # the second halves of wide loads are no instructions, the kernel prints their default all the same

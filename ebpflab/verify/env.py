@@ -13,10 +13,11 @@ from .cfg import Shape
 from .liveness import StackLiveness
 from .log import Log
 from .scalar import Scalar
+from .signature import Signatures
 from .state import Frame, Jump, State
 from .value import ANY, NOT_INIT, STACK, Reg
 
-EPERM, EACCES, EFAULT, EINVAL, E2BIG, EOPNOTSUPP = 1, 13, 14, 22, 7, 95
+E2BIG, EACCES, EFAULT, EINVAL, ENOTSUPP = 7, 13, 14, 22, 524
 
 # prog_flags of BPF_PROG_LOAD
 STRICT_ALIGNMENT, ANY_ALIGNMENT, TEST_STATE_FREQ, SLEEPABLE = 1 << 0, 1 << 1, 1 << 3, 1 << 4
@@ -45,7 +46,9 @@ class Map:
         self.max_entries, self.flags = spec.max_entries, spec.flags
         self.inner = Map(spec.inner) if spec.inner else None     # the kernel keeps no name for it
         #: bytes of the only value of a map that nobody can change any more, None otherwise
-        self.content = spec.contents[0][1] if spec.frozen and spec.contents and spec.flags & 1 << 7 else None
+        self.content: bytes | None = None
+        if spec.frozen and spec.flags & 1 << 7:
+            self.content = spec.contents[0][1] if spec.contents else bytes(spec.value_size)
 
 
 class Pending:
@@ -69,8 +72,10 @@ class Sub:
 class Env:
     """See the module. ``regs`` are the registers of the innermost frame of ``state``."""
 
-    def __init__(self, spec: ProgramSpec, shape: Shape, log: Log, maps: tuple[Map, ...], limit: int):
-        self.spec, self.shape, self.log, self.maps, self.limit = spec, shape, log, maps, limit
+    def __init__(self, spec: ProgramSpec, shape: Shape, log: Log, maps: tuple[Map, ...], signatures: Signatures,
+                 limit: int, cpus: int):
+        self.spec, self.shape, self.log, self.maps, self.signatures = spec, shape, log, maps, signatures
+        self.limit, self.cpus = limit, cpus
         self.insns: tuple[Insn, ...] = spec.insns
         self.ops: list[Op | None] = [op_of(insn) for insn in spec.insns]
         self.type, self.attach = spec.type, spec.attach_type
@@ -99,7 +104,6 @@ class Env:
         self.states_peak = self.states_per_insn = self.backedges = 0
         self.buckets: list[list[State]] = [[] for _ in spec.insns]
         self.visits: dict = {}          # see prune.Visit
-        self.globals: frozenset[int] = frozenset()      # functions with global linkage
 
     # ---- saying things
 

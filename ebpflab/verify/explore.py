@@ -6,7 +6,10 @@ and log are made only when somebody looks at them.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ..abi import HELPER_NAMES
+from ..abi.helpers import may_call, prototype
 from ..asm import line as insn_line
 from ..errors import Unsupported
 from ..isa import bits, rows
@@ -17,6 +20,7 @@ from .cfg import Refused, Shape
 from .env import EINVAL, MAX_VAR_OFF, Env, Map, Stop
 from .log import Log
 from .result import LazyTrace, StepRecord
+from .signature import Mismatch, Signatures
 from .value import CTX, MAP_PTR, MAP_VALUE, Reg, constant
 from .verdict import check_result
 
@@ -24,16 +28,16 @@ LIMIT = 1_000_000       # BPF_COMPLEXITY_LIMIT_INSNS
 NAME = "ebpflab"
 
 
-def verify(spec: ProgramSpec, *, log_level: int = 2, limit: int = LIMIT) -> LazyTrace:
+def verify(spec: ProgramSpec, *, log_level: int = 2, limit: int = LIMIT, cpus: int = 2) -> LazyTrace:
     """Walk ``spec`` as Linux 6.18 does with all privileges.
 
     The verdict is ``accept``, ``reject`` with the kernel's last line, or ``unsupported`` with the name of what is
-    not modelled. ``limit`` is how many instructions are walked at most. Ctrl-C ends the walk; the trace then
-    holds what was walked so far and the verdict says so.
+    not modelled. ``limit`` is how many instructions are walked at most, ``cpus`` how many the machine has. Ctrl-C
+    ends the walk; the trace then holds what was walked so far and the verdict says so.
     """
     log = Log(log_level, lambda pc: insn_line(spec.insns, pc, syntax="kernel", maps=spec.maps))
     shape = Shape(spec.insns)
-    run = Run(spec, shape, log, limit)
+    run = Run(spec, shape, log, limit, cpus)
     result, error, errno = "accept", "", 0
     try:
         run.prepare()
@@ -55,9 +59,10 @@ def verify(spec: ProgramSpec, *, log_level: int = 2, limit: int = LIMIT) -> Lazy
 class Run:
     """One verification from beginning to end."""
 
-    def __init__(self, spec: ProgramSpec, shape: Shape, log: Log, limit: int):
-        self.spec, self.shape, self.log, self.limit = spec, shape, log, limit
+    def __init__(self, spec: ProgramSpec, shape: Shape, log: Log, limit: int, cpus: int):
+        self.spec, self.shape, self.log, self.limit, self.cpus = spec, shape, log, limit, cpus
         self.env: Env | None = None
+        self.signatures = Signatures(spec)
         self.early: list[str] = []
         self.steps: list[StepRecord] = []
 
@@ -71,21 +76,30 @@ class Run:
         if self.log.level >= 2:
             for sub, start in enumerate(shape.starts):
                 self.log.write(f"func#{sub} @{start}\n")
-        cfg.check_functions(shape, PACKET_CHANGERS)
+        cfg.check_functions(shape)
+        self.signatures.check(shape)
         self._check_encoding()
         cfg.find_successors(shape)
         cfg.check_reachable(shape, frozenset())
         cfg.order(shape)
         cfg.find_loops(shape)
-        cfg.find_live(shape)
+        cfg.find_live(shape, self._arity)
         if self.log.level >= 2:
             self._log_live()
-        self.env = Env(spec, shape, self.log, tuple(Map(each, each.name) for each in spec.maps), self.limit)
+        self.env = Env(spec, shape, self.log, tuple(Map(each, each.name) for each in spec.maps), self.signatures,
+                       self.limit, self.cpus)
         for insn in spec.insns:
             if cfg.is_call(insn, bits.CALL_KFUNC):
                 raise Unsupported("kernel functions (kfuncs)")
             if insn.opcode == 0x18 and insn.src not in (0, bits.PSEUDO_MAP_FD, bits.PSEUDO_MAP_VALUE):
                 raise Unsupported("wide loads of functions or BTF variables")
+
+    def _arity(self, number: int) -> int:
+        """How many registers a helper reads; all five arguments if this program may not call it."""
+        name = HELPER_NAMES.get(number, "")
+        if not name or not may_call(self.spec.type, name, self.spec.attach_type):
+            return 5
+        return len(prototype(name, self.spec.type, self.spec.attach_type).args)
 
     def _check_encoding(self) -> None:
         """``resolve_pseudo_ldimm64``: what no rule below would notice."""
@@ -141,6 +155,9 @@ class Run:
     def walk(self) -> None:
         env = self.env
         assert env is not None
+        if self.signatures.infos:
+            with suppress(Mismatch):
+                self.signatures.arguments(0, env.say)
         env.regs[1] = Reg(CTX)
         env.touched, env.touched_slots = 0x7FF, -1
         env.resume(env.state)
@@ -220,7 +237,7 @@ class Run:
                 env.pc = cfg.target(insn, pc)
             elif kind == "exit":
                 env.jumps += 1
-                self._leaks(env)
+                helper.no_references(env, "BPF_EXIT instruction in main prog")
                 if len(state.frames) > 1:
                     env.pc = call.leave(env)
                     came_back = True
@@ -243,8 +260,8 @@ class Run:
                 memory.atomic(env, insn, op)
                 env.pc = pc + 1
             elif kind == "ld":
+                memory.packet_load(env, insn, op)
                 env.pc = pc + 1
-                raise env.unsupported("BPF_LD_[ABS|IND] instructions")
             else:
                 raise env.unsupported(f"instruction {op.name}")
             liveness.commit(instance, pc)
@@ -272,13 +289,6 @@ class Run:
         return pending.step
 
     @staticmethod
-    def _leaks(env: Env) -> None:
-        if env.state.refs and len(env.state.frames) == 1:
-            for id, pc in env.state.refs:
-                env.say(f"Unreleased reference id={id} alloc_insn={pc}")
-            raise env.reject("BPF_EXIT instruction in main prog would lead to reference leak", EINVAL)
-
-    @staticmethod
     def _wide_load(env: Env, insn) -> None:
         env.target(insn.dst)
         if insn.src == 0:
@@ -299,7 +309,8 @@ class Run:
         elif cls in (bits.JMP, bits.JMP32):
             word = {bits.CALL: "BPF_CALL", bits.EXIT: "BPF_EXIT", bits.JA: "BPF_JA"}.get(code, "BPF_JMP/JMP32")
         else:
-            word = {bits.STX: "BPF_STX", bits.ST: "BPF_ST", bits.LD: "BPF_LD_[ABS|IND]"}[cls]
+            wide = "BPF_LD_IMM64" if insn.opcode == 0x18 else "BPF_LD_[ABS|IND]"
+            word = {bits.STX: "BPF_STX", bits.ST: "BPF_ST", bits.LD: wide}[cls]
         return env.reject(f"{word} uses reserved fields", EINVAL)
 
     # ---- after the walk
@@ -355,10 +366,3 @@ DIRECT_VALUE = frozenset(("array", "percpu_array", "arena"))
 
 #: program types whose functions may get stacks of their own (bpf_enable_priv_stack)
 PRIVATE_STACK = frozenset(("kprobe", "tracepoint", "perf_event", "raw_tracepoint", "tracing", "lsm", "struct_ops"))
-
-#: helpers that may move packet data (bpf_helper_changes_pkt_data)
-PACKET_CHANGERS = frozenset(number for number, name in HELPER_NAMES.items() if name in (
-    "clone_redirect", "l3_csum_replace", "l4_csum_replace", "lwt_push_encap", "lwt_seg6_action", "lwt_seg6_adjust_srh",
-    "lwt_seg6_store_bytes", "msg_pop_data", "msg_pull_data", "msg_push_data", "skb_adjust_room", "skb_change_head",
-    "skb_change_proto", "skb_change_tail", "skb_pull_data", "skb_store_bytes", "skb_vlan_pop", "skb_vlan_push",
-    "store_hdr_opt", "xdp_adjust_head", "xdp_adjust_meta", "xdp_adjust_tail", "tail_call"))

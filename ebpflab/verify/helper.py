@@ -1,17 +1,22 @@
 """Calls of the kernel's helper functions: arguments against the prototype, and what comes back
-(``check_helper_call``, ``check_func_arg``)."""
+(``check_helper_call``, ``check_func_arg``). Prototypes are rows of ``ebpflab.abi.helpers``.
+"""
 
 from __future__ import annotations
 
 from ..abi import HELPER_NAMES
+from ..abi.helpers import Arg, Helper, may_call, prototype
 from ..isa import Insn
+from ..isa.bits import U64
 from . import mapcalls, memory, precision, stack
-from .call import forget_arguments
-from .env import EINVAL, Env, Map
-from .prototypes import PROTOTYPES, Prototype
+from .call import forget_arguments, no_references
+from .env import EINVAL, ENOTSUPP, SLEEPABLE, Env, Map
+from .jump import each_reg
+from .scalar import s32, sync
 from .value import (
     ANY,
     BASE,
+    BTF_ID,
     BUF,
     CTX,
     MAP_KEY,
@@ -19,127 +24,285 @@ from .value import (
     MAP_VALUE,
     MAYBE_NULL,
     MEM,
+    PACKET_POINTERS,
     PACKETS,
     PKT,
     PKT_META,
     RDONLY,
     RINGBUF,
     SCALAR,
+    SOCK_COMMON,
+    SOCKET,
     STACK,
+    TCP_SOCK,
+    TRUSTED,
     UNINIT,
+    XDP_SOCK,
     Reg,
     type_name,
 )
 
-_MEMORY = (STACK, PKT, PKT_META, MAP_KEY, MAP_VALUE, MEM, MEM | RINGBUF, BUF)
-#: argument word -> types of registers that may be passed (compatible_reg_types)
+MAX_SIZE = 1 << 29      # BPF_MAX_VAR_SIZ
+_MAX_ERRNO = 4095
+_GPL = frozenset(("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"))
+
+_MEMORY = (STACK, PKT, PKT_META, MAP_KEY, MAP_VALUE, MEM, MEM | RINGBUF, BUF, BTF_ID | TRUSTED)
+_SOCKS = (SOCK_COMMON, SOCKET, TCP_SOCK, XDP_SOCK)
+#: kind of argument -> types of registers that may be passed (compatible_reg_types)
 _ALLOWED = {
-    "map_key": _MEMORY, "map_value": _MEMORY, "mem": _MEMORY, "size": (SCALAR,), "size_or_zero": (SCALAR,),
-    "const_map_ptr": (MAP_PTR,), "ctx": (CTX,),
+    "map_key": _MEMORY, "map_value": _MEMORY, "mem": _MEMORY, "const_size": (SCALAR,), "const_size_or_zero": (SCALAR,),
+    "const_alloc_size_or_zero": (SCALAR,), "const_map_ptr": (MAP_PTR,), "ctx": (CTX,), "const_str": (MAP_VALUE,),
+    "sock_common": _SOCKS, "btf_id_sock_common": (*_SOCKS, BTF_ID, BTF_ID | TRUSTED), "socket": (SOCKET,),
+    "ringbuf_mem": (MEM | RINGBUF,), "stack": (STACK,),
 }
 #: types whose fixed and variable offsets are checked where they are used (check_func_arg_reg_off)
 _ANY_OFFSET = frozenset((STACK, PKT, PKT_META, MAP_KEY, MAP_VALUE, MEM, MEM | RDONLY, MEM | RINGBUF, BUF, BUF | RDONLY,
                          SCALAR))
 _KNOWN_KEY = frozenset(("array", "percpu_array"))       # can_elide_value_nullness
+_TAKES_REFERENCE = frozenset(("sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "ringbuf_reserve"))
+_CASTS = frozenset(("tcp_sock", "sk_fullsock"))         # results share the argument's reference
+_CHANGES_MAP = frozenset(("map_update_elem", "map_delete_elem", "map_push_elem", "map_pop_elem"))
+_READS_STRING = frozenset(("get_stack", "get_task_stack", "probe_read_str", "probe_read_kernel_str",
+                           "probe_read_user_str"))      # at most as many bytes as they were given
+_RESULTS = {"socket": SOCKET, "sock_common": SOCK_COMMON, "tcp_sock": TCP_SOCK}
 
 
 class Call:
     """What the arguments said (``struct bpf_call_arg_meta``)."""
 
-    __slots__ = ("fill_regno", "fill_size", "key", "map", "proto", "raw")
+    __slots__ = ("fill_regno", "fill_size", "key", "largest", "map", "proto", "raw", "ref", "release", "size")
 
-    def __init__(self, proto: Prototype):
+    def __init__(self, proto: Helper):
         self.proto = proto
         self.map: Map | None = None
         self.key = -1                           # a map key that is known, -1 if not
         self.raw = False                        # the memory argument need not be initialised
         self.fill_regno = self.fill_size = 0    # memory that the helper fills
+        self.largest = self.size = 0            # of a size argument; of an allocation
+        self.ref = self.release = 0             # reference among the arguments; register to be released
+
+
+def _find(env: Env, number: int) -> Helper:
+    """The prototype, if a program of this type and licence may call the helper."""
+    name = HELPER_NAMES.get(number)
+    if name is None:
+        raise env.reject(f"invalid func unknown#{number}", EINVAL)
+    if not may_call(env.type, name, env.attach):
+        raise env.reject(f"program of this type cannot use helper bpf_{name}#{number}", EINVAL)
+    proto = prototype(name, env.type, env.attach)
+    if proto.gpl and env.spec.license not in _GPL:
+        raise env.reject("cannot call GPL-restricted function from non-GPL compatible program", EINVAL)
+    if name == "override_return":
+        raise env.unsupported("helper bpf_override_return")
+    if proto.sleeps and not env.spec.flags & SLEEPABLE:
+        raise env.reject("helper call might sleep in a non-sleepable prog", EINVAL)
+    return proto
 
 
 def helper(env: Env, insn: Insn) -> None:
-    number = insn.imm
-    name = HELPER_NAMES.get(number)
-    if name is None or number == 0:
-        shown = f"bpf_{name}" if name else "unknown"
-        if name is None:
-            raise env.reject(f"invalid func {shown}#{number}", EINVAL)
-        raise env.reject(f"program of this type cannot use helper {shown}#{number}", EINVAL)
-    proto = PROTOTYPES.get(number)
-    if proto is None:
-        raise env.unsupported(f"helper bpf_{name}#{number}")
-    if proto.gpl and env.spec.license not in GPL:
-        raise env.reject("cannot call GPL-restricted function from non-GPL compatible program", EINVAL)
+    proto = _find(env, insn.imm)
     call = Call(proto)
-    for at, word in enumerate(proto.takes):
-        _argument(env, call, at, word)
+    for at, arg in enumerate(proto.args):
+        _argument(env, call, at + 1, arg)
+    _special(env, call)
     for byte in range(call.fill_size):
         memory.access(env, call.fill_regno, byte, 1, True, -1)
+    if call.release:
+        _release(env, call)
+    if proto.name == "tail_call":
+        no_references(env, "tail_call")
+    elif proto.name == "get_local_storage" and not env.regs[2].is_null:
+        raise env.reject("get_local_storage() doesn't support non-zero flags", EINVAL)
     forget_arguments(env, env.regs)
-    env.regs[0] = _result(env, call, proto)
+    env.regs[0] = _result(env, call)
     if call.map is not None:
-        mapcalls.check(env, call.map, name, number)
+        mapcalls.check(env, call.map, proto.name, proto.number)
+    if proto.name == "get_func_ip" and env.type != "kprobe":
+        if env.type == "tracing":
+            raise env.unsupported("helper bpf_get_func_ip in tracing programs")
+        raise env.reject(f"func bpf_get_func_ip#173 not supported for program type {env.spec.row.number}", ENOTSUPP)
+    if proto.changes_packet:
+        forget_packets(env)
 
 
-GPL = frozenset(("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"))
+def _special(env: Env, call: Call) -> None:
+    """``record_func_map``, ``record_func_key``"""
+    name, bpf_map = call.proto.name, call.map
+    if bpf_map is not None and name in _CHANGES_MAP and bpf_map.flags & memory.RDONLY_PROG:
+        raise env.reject("write into map forbidden")
+    if name == "tail_call":
+        if bpf_map is None or bpf_map.type != "prog_array":
+            raise env.reject("expected prog array map for tail call", EINVAL)
+        index = env.regs[3].const
+        if index is not None and index < bpf_map.max_entries:
+            precision.mark(env, 3)
 
 
-def _argument(env: Env, call: Call, at: int, word: str) -> None:
-    regno = at + 1
+def forget_packets(env: Env) -> None:
+    """The packet may have moved: no pointer into it holds (``clear_all_pkt_pointers``)."""
+    each_reg(env.state, lambda reg: UNINIT if reg.type in PACKET_POINTERS else reg)
+
+
+def _release(env: Env, call: Call) -> None:
+    ref = call.ref
+    if ref and any(ref == held for held, _ in env.state.refs):
+        env.state.refs = tuple(held for held in env.state.refs if held[0] != ref)
+        each_reg(env.state, lambda reg: UNINIT if reg.ref == ref else reg)
+    elif ref or not env.regs[call.release].is_null:
+        raise env.reject(f"func bpf_{call.proto.name}#{call.proto.number} reference has not been acquired before",
+                         EINVAL)
+
+
+# ---- arguments
+
+def _argument(env: Env, call: Call, regno: int, arg: Arg) -> None:
     reg = env.source(regno)
-    if word == "anything":
+    kind = arg.kind
+    if kind == "anything":
         return
-    if reg.type in PACKETS and not (call.proto.packet and memory.packet_allowed(env, False)):
+    if reg.type in PACKETS and not (call.proto.pkt_access and memory.packet_allowed(env, False)):
         raise env.reject("helper access to the packet is not allowed")
-    nullable = word.endswith("_or_null")
-    kind = word.removesuffix("_or_null")
-    if not (nullable and reg.is_null):
-        _type(env, regno, reg, kind, nullable)
-        if reg.type not in _ANY_OFFSET:
-            memory.plain_offset(env, reg, regno)
-    if kind == "const_map_ptr":
-        call.map = reg.data
-    elif kind == "map_key":
-        assert call.map is not None
-        region(env, regno, call.map.key_size, write=False)
-        if call.map.type in _KNOWN_KEY:
-            call.key = _known_key(env, env.regs[regno], call.map.key_size)
-    elif kind == "map_value":
-        assert call.map is not None
-        region(env, regno, call.map.value_size, write=False)
+    if kind == "map_value" and call.map is not None and call.map.type in ("sockmap", "sockhash"):
+        kind = "btf_id_sock_common"
+    if not (arg.nullable and reg.is_null):
+        _type(env, call, regno, reg, arg, kind)
+        _offset(env, regno, reg, arg)
+    if "release" in arg.flags:
+        if not reg.ref and not reg.is_null:
+            raise env.reject(f"R{regno} must be referenced when passed to release function", EINVAL)
+        call.release = regno
+    if reg.ref:
+        if call.ref:
+            raise env.reject(f"more than one arg with ref_obj_id R{regno} {reg.ref} {call.ref}")
+        call.ref = reg.ref
+    check = _CHECKS.get(kind)
+    if check is not None:
+        check(env, call, regno, reg, arg)
 
 
-def _type(env: Env, regno: int, reg: Reg, kind: str, nullable: bool) -> None:
-    type = reg.type & ~MAYBE_NULL if nullable else reg.type
+def _type(env: Env, call: Call, regno: int, reg: Reg, arg: Arg, kind: str) -> None:
+    """``check_reg_type``"""
     allowed = _ALLOWED.get(kind)
     if allowed is None:
-        raise env.unsupported(f"helper argument {kind}")
+        raise env.unsupported(f"helper bpf_{call.proto.name} (argument {kind})")
+    type = reg.type
+    if "rdonly" in arg.flags:
+        type &= ~RDONLY
+    if arg.nullable:
+        type &= ~MAYBE_NULL
     if type not in allowed:
         names = ", ".join(type_name(each) for each in allowed)
         raise env.reject(f"R{regno} type={type_name(reg.type)} expected={names}")
+    if reg.type & BASE == BTF_ID:
+        raise env.unsupported("kernel pointers as helper arguments")
+
+
+def _offset(env: Env, regno: int, reg: Reg, arg: Arg) -> None:
+    if "release" in arg.flags:
+        if reg.off:
+            raise env.reject(f"R{regno} must have zero offset when passed to release func or trusted arg to kfunc",
+                             EINVAL)
+        memory.plain_offset(env, reg, regno)
+    elif reg.type not in _ANY_OFFSET:
+        memory.plain_offset(env, reg, regno)
+
+
+def _map_pointer(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    call.map = reg.data
+
+
+def _map_key(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    assert call.map is not None
+    region(env, regno, call.map.key_size, write=False)
+    if call.map.type in _KNOWN_KEY:
+        call.key = _known_key(env, env.regs[regno], call.map.key_size)
+
+
+def _map_value(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    if arg.nullable and reg.is_null:
+        return
+    assert call.map is not None
+    call.raw = "uninit" in arg.flags
+    _region(env, call, regno, call.map.value_size, "write" in arg.flags, False, True)
+
+
+def _memory(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    """Memory whose size comes with the next argument, unless it is fixed."""
+    call.raw = "uninit" in arg.flags
+    if "fixed" in arg.flags:
+        _region(env, call, regno, arg.size, "write" in arg.flags, False, True)
+        if "aligned" in arg.flags:
+            memory.aligned(env, reg, 0, arg.size, True)
+
+
+def _size(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    """A size, and with it the memory before it (``check_mem_size_reg``)."""
+    zero_ok = arg.kind == "const_size_or_zero"
+    write = "write" in call.proto.args[regno - 2].flags
+    n = reg.num
+    call.largest = n.umax
+    if n.smin < 0:
+        raise env.reject(f"R{regno} min value is negative, either use unsigned or 'var &= const'")
+    if n.umin == 0 and not zero_ok:
+        raise env.reject(f"R{regno} invalid zero-sized read: u64=[{n.umin},{n.umax}]")
+    if n.umax >= MAX_SIZE:
+        raise env.reject(f"R{regno} unbounded memory access, use 'var &= const' or 'if (var < const)'")
+    _region(env, call, regno - 1, n.umax, write, zero_ok, n.mask == 0)
+    precision.mark(env, regno)
+
+
+def _allocation(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    if reg.num.mask:
+        raise env.reject(f"R{regno} is not a known constant'")
+    call.size = reg.num.value
+    precision.mark(env, regno)
+
+
+def _string(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    """A constant, zero-terminated string in a read-only map (``check_reg_const_str``)."""
+    bpf_map = reg.data
+    if bpf_map.content is None:
+        raise env.reject(f"R{regno} does not point to a readonly map'")
+    if reg.num.mask:
+        raise env.reject(f"R{regno} is not a constant address'")
+    memory.map_access(env, regno, reg.off, bpf_map.value_size - reg.off, False)
+    if b"\0" not in bpf_map.content[reg.off + reg.num.value:]:
+        raise env.reject("string is not zero-terminated", EINVAL)
+
+
+_CHECKS = {
+    "const_map_ptr": _map_pointer, "map_key": _map_key, "map_value": _map_value, "mem": _memory, "const_size": _size,
+    "const_size_or_zero": _size, "const_alloc_size_or_zero": _allocation, "const_str": _string,
+}
+
+
+def _region(env: Env, call: Call, regno: int, size: int, write: bool, zero_ok: bool, known: bool) -> None:
+    if region(env, regno, size, write=write, zero_ok=zero_ok, raw=call.raw and known):
+        call.fill_regno, call.fill_size = regno, size
 
 
 def region(env: Env, regno: int, size: int, *, write: bool, zero_ok: bool = False, raw: bool = False) -> bool:
-    """A helper reads or writes ``size`` bytes at a pointer (``check_helper_mem_access``); True: fill it."""
+    """A helper reads or writes ``size`` bytes at a pointer (``check_helper_mem_access``).
+
+    True: the helper fills ``raw`` memory on the stack, which the caller must mark.
+    """
     reg = env.regs[regno]
     base = reg.type & BASE
-    if reg.type in PACKETS:
+    if base in PACKETS:
         memory.inside_packet(env, regno, reg.off, size, zero_ok)
     elif base == MAP_VALUE:
         memory.map_access(env, regno, reg.off, size, write, zero_ok)
     elif base == STACK:
         return stack.initialized(env, regno, reg.off, size, write=write, zero_ok=zero_ok, raw=raw)
-    elif base == MAP_KEY:
-        if write:
+    elif base in (MAP_KEY, MEM, BUF):
+        if write and (base == MAP_KEY or reg.type & RDONLY):
             raise env.reject(f"R{regno} cannot write into {type_name(reg.type)}")
-        memory.inside_region(env, regno, reg.off, size, reg.data.key_size)
-    elif base == MEM:
-        if write and reg.type & RDONLY:
-            raise env.reject(f"R{regno} cannot write into {type_name(reg.type)}")
-        memory.inside_region(env, regno, reg.off, size, reg.data, zero_ok)
-    elif base == BUF:
-        if write and reg.type & RDONLY:
-            raise env.reject(f"R{regno} cannot write into {type_name(reg.type)}")
-        memory.buffer(env, reg, regno, reg.off, size, "rdonly" if reg.type & RDONLY else "rdwr")
+        if base == BUF:
+            memory.buffer(env, reg, regno, reg.off, size, "rdonly" if reg.type & RDONLY else "rdwr")
+        elif base == MAP_KEY:
+            memory.inside_region(env, regno, reg.off, size, reg.data.key_size)
+        else:
+            memory.inside_region(env, regno, reg.off, size, reg.data, zero_ok)
     elif not (zero_ok and size == 0 and reg.is_null):
         raise env.reject(f"R{regno} type={type_name(reg.type)} expected=fp")
     return False
@@ -149,8 +312,7 @@ def _known_key(env: Env, reg: Reg, size: int) -> int:
     """The key on the stack if it is a constant, else -1 (``get_constant_map_key``)."""
     if reg.type != STACK or reg.num.mask:
         return -1
-    off = reg.off + reg.num.smin
-    index, byte = divmod(-off - 1, 8)
+    index, byte = divmod(-(reg.off + reg.num.smin) - 1, 8)
     frame = env.stack_of(reg)
     slot = frame.stack[index]
 
@@ -168,20 +330,45 @@ def _known_key(env: Env, reg: Reg, size: int) -> int:
     return slot.reg.num.value
 
 
-def _result(env: Env, call: Call, proto: Prototype) -> Reg:
-    gives = proto.gives
-    if gives == "integer":
-        return ANY
-    if gives == "void":
+# ---- results
+
+def _result(env: Env, call: Call) -> Reg:
+    proto, ret = call.proto, call.proto.ret
+    flags = MAYBE_NULL if ret.nullable else 0
+    if ret.kind == "integer":
+        return _integer(env, call)
+    if ret.kind == "void":
         return UNINIT
-    if gives == "map_value_or_null":
+    if ret.kind == "map_value":
         assert call.map is not None
-        type = MAP_VALUE | MAYBE_NULL
-        if proto.name == "map_lookup_elem" and call.map.type in ("sockmap", "sockhash"):
-            id = env.acquire()
-            return Reg(type, id=id, ref=id, data=call.map)
-        if proto.name == "map_lookup_elem" and 0 <= call.key < call.map.max_entries:
-            type = MAP_VALUE
-        return Reg(type, id=env.new_id() if type & MAYBE_NULL else 0, data=call.map)
-    raise env.unsupported(f"helper result {gives}")
+        if proto.name == "map_lookup_elem" and call.map.type in _KNOWN_KEY and 0 <= call.key < call.map.max_entries:
+            flags = 0
+        type, data = MAP_VALUE | flags, call.map
+    elif ret.kind in _RESULTS:
+        type, data = _RESULTS[ret.kind] | flags, 0
+    elif ret.kind == "ringbuf_mem":
+        type, data = MEM | RINGBUF | flags, call.size
+    else:
+        raise env.unsupported(f"helper bpf_{proto.name} (result {ret.kind})")
+    id = env.new_id() if flags else 0
+    ref = 0
+    if proto.name in _CASTS:
+        ref = call.ref
+    elif proto.name in _TAKES_REFERENCE or (proto.name == "map_lookup_elem" and call.map is not None
+                                            and call.map.type in ("sockmap", "sockhash")):
+        id = ref = env.acquire()
+    return Reg(type, id=id, ref=ref, data=data)
+
+
+def _integer(env: Env, call: Call) -> Reg:
+    """Some helpers promise a range (``do_refine_retval_range``)."""
+    name = call.proto.name
+    if name in _READS_STRING:
+        largest = call.largest
+        num = sync(0, U64, -_MAX_ERRNO, largest, 0, U64, -_MAX_ERRNO, s32(largest), 0, 0xFFFF_FFFF)
+        return env.sane(Reg(SCALAR, num), "retval")
+    if name == "get_smp_processor_id":
+        last = env.cpus - 1
+        return Reg(SCALAR, sync(0, U64, 0, last, 0, last, 0, last, 0, last))
+    return ANY
 

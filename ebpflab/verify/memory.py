@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..isa import Insn, Op
 from ..isa.bits import CMPXCHG, FETCH, U64
 from . import context, stack, tnum
-from .env import EINVAL, MAX_VAR_OFF, Env
+from .call import forget_arguments, no_references
+from .env import EINVAL, ENOTSUPP, MAX_VAR_OFF, Env, Stop
 from .scalar import S64_MIN, s32, sign_extended, truncated
 from .value import (
     ANY,
@@ -223,8 +224,10 @@ def _region(env: Env, reg: Reg, regno: int, off: int, size: int, write: bool) ->
 def _map_content(reg: Reg, off: int, size: int, signed: bool) -> Reg:
     """The value of a map that nobody can change is known."""
     content = reg.data.content
-    if content is None or reg.num.mask or reg.data.type != "array":
+    if content is None or reg.num.mask or reg.data.type not in ("array", "percpu_array"):
         return ANY
+    if reg.data.max_entries != 1:
+        raise Stop(ENOTSUPP)        # the kernel gives up without a word
     start = off + reg.num.value
     return constant(int.from_bytes(content[start:start + size], "little", signed=signed) & U64)
 
@@ -261,6 +264,21 @@ def store_constant(env: Env, insn: Insn, op: Op) -> None:
     type = env.source(insn.dst).type
     access(env, insn.dst, insn.off, op.width >> 3, True, -1)
     _same_kind(env, type)
+
+
+def packet_load(env: Env, insn: Insn, op: Op) -> None:
+    """``r0 = *(u32 *)skb[K]``: a call in disguise, with the context in r6 (``check_ld_abs``)."""
+    if env.type not in ("socket_filter", "sched_cls", "sched_act"):
+        raise env.reject("BPF_LD_[ABS|IND] instructions not allowed for this program type", EINVAL)
+    reg = env.source(6)
+    no_references(env, "BPF_LD_[ABS|IND]")
+    if reg.type != CTX:
+        raise env.reject("at the time of BPF_LD_ABS|IND R6 != pointer to skb", EINVAL)
+    if op.verb == "ind":
+        env.source(insn.src)
+    plain_offset(env, reg, 6)
+    forget_arguments(env, env.regs)
+    env.forget(0)
 
 
 def atomic(env: Env, insn: Insn, op: Op) -> None:

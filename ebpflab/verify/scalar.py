@@ -188,6 +188,11 @@ def low_half(n: Scalar) -> Scalar:
     return zero_extended(n.value, n.mask, n.s32_min, n.s32_max, n.u32_min, n.u32_max)
 
 
+def from_bits(bits: tnum.Tnum) -> Scalar:
+    """A number of which only bits are known; not synchronised."""
+    return raw(*bits, *UNKNOWN.key[2:])
+
+
 def with_low(n: Scalar, low: int) -> Scalar:
     """The low half is known to be ``low`` (``__mark_reg32_known``); the other views are left as they are."""
     bits = tnum.with_subreg((n.value, n.mask), (low, 0))

@@ -130,6 +130,13 @@ def cast(a: Tnum, size: int) -> Tnum:
     return a[0] & full, a[1] & full
 
 
+def swapped(a: Tnum, size: int) -> Tnum:
+    """The low ``size`` bytes in reverse order, zero-extended (``tnum_bswap``)."""
+    full = (1 << size * 8) - 1
+    value, mask = ((word & full).to_bytes(size, "little") for word in a)
+    return int.from_bytes(value, "big"), int.from_bytes(mask, "big")
+
+
 def aligned(a: Tnum, size: int) -> bool:
     """Are all members multiples of ``size``, a power of two?"""
     return not (a[0] | a[1]) & (size - 1)
