@@ -192,10 +192,10 @@ def _bootstrap(recipe: Recipe, tar: Path, progress: Progress) -> None:
                 for words, fraction in STAGES.items():
                     if line.startswith("I: ") and words in line:
                         progress(f"Debian {recipe.suite}: {words}", fraction)
-        except BaseException:                  # interrupted: mmdebstrap cleans up after itself when it is told to end
-            process.terminate()
+        except BaseException:                  # as Ctrl-C at a terminal: all of its processes, which then clean up
+            os.killpg(process.pid, signal.SIGINT)
             try:
-                process.wait(20)
+                process.communicate(timeout=30)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
             raise

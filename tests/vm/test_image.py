@@ -64,12 +64,16 @@ def test_a_suite_that_no_mirror_has_is_one_clear_error(tmp_path):
 
 
 @pytest.mark.vm
-def test_an_interrupted_build_leaves_nothing(tmp_path):
+def test_an_interrupted_build_leaves_nothing(tmp_path, monkeypatch):
     """Ctrl-C while packages come in: the error is KeyboardInterrupt, at once, and no builder goes on in the dark."""
     needs_qemu()
     if image.missing():
         pytest.skip(f"building an image needs {' '.join(image.missing())}")
     other = replace(RECIPE, packages=("python3",))
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
 
     def progress(text, fraction):
         if "downloading" in text:
@@ -78,6 +82,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         image.ensure(other, progress, base=tmp_path)
     assert {path.name for path in (tmp_path / "images").iterdir()} == {f"{other.key}.lock"}
+    assert not list(scratch.iterdir())
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             told = (process / "cmdline").read_text()
