@@ -157,9 +157,8 @@ def lsh(a: Scalar, b: Scalar, narrow: bool) -> Scalar:
     if narrow:
         value, mask = tnum.subreg(tnum.lshift(tnum.subreg((a.value, a.mask)), shift))
         return zero_extended(value, mask, *low_from_bits(value, mask, *_shifted_low(a, shift)))
-    # << 32 then s>> 32 is how compilers sign-extend: keep a non-negative half's bounds
-    smin = a.s32_min << 32 if shift == 32 and a.s32_min >= 0 else S64_MIN
-    smax = a.s32_max << 32 if shift == 32 and a.s32_max >= 0 else S64_MAX
+    # << 32 then s>> 32 is how compilers sign-extend: the low half's bounds become those of the whole
+    smin, smax = (a.s32_min << 32, a.s32_max << 32) if shift == 32 else (S64_MIN, S64_MAX)
     umin, umax = (0, U64) if a.umax > 1 << 63 - shift else (a.umin << shift & U64, a.umax << shift & U64)
     return sync(*tnum.lshift((a.value, a.mask), shift), smin, smax, umin, umax, *_shifted_low(a, shift))
 

@@ -229,8 +229,11 @@ class Run:
                     env.pc = call.local(env, insn)
                     env.touched |= 1
                     continue
-                helper.helper(env, insn)
+                left = helper.helper(env, insn)
                 env.touched |= 1
+                if left:
+                    env.pc = call.leave(env)
+                    continue
                 env.pc = pc + 1
             elif kind == "ja":
                 env.jumps += 1
@@ -260,7 +263,9 @@ class Run:
                 memory.atomic(env, insn, op)
                 env.pc = pc + 1
             elif kind == "ld":
-                memory.packet_load(env, insn, op)
+                if memory.packet_load(env, insn, op):
+                    env.pc = call.leave(env)
+                    continue
                 env.pc = pc + 1
             else:
                 raise env.unsupported(f"instruction {op.name}")
@@ -351,11 +356,12 @@ class Run:
         stats = Stats(processed=env.processed, limit=LIMIT, max_states_per_insn=env.states_per_insn,
                       total_states=env.states_total, peak_states=env.states_peak, mark_read=0) if env else \
             Stats(processed=0, limit=LIMIT, max_states_per_insn=0, total_states=0, peak_states=0, mark_read=0)
+        counts = (f"processed {stats.processed} insns (limit {LIMIT}) max_states_per_insn "
+                  f"{stats.max_states_per_insn} total_states {stats.total_states} peak_states "
+                  f"{stats.peak_states} mark_read {stats.mark_read}\n")
         if result == "reject":
             error = messages[-1] if messages else ""
-        self.log.write(f"processed {stats.processed} insns (limit {LIMIT}) max_states_per_insn "
-                       f"{stats.max_states_per_insn} total_states {stats.total_states} peak_states "
-                       f"{stats.peak_states} mark_read {stats.mark_read}\n")
+        self.log.write(counts)
         verdict = Verdict(result, NAME, error, messages if result == "reject" else (),
                           self.steps[-1][0] if self.steps else None, errno, stats)
         return LazyTrace(self.spec, verdict, self.steps, self.log)

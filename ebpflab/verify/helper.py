@@ -99,7 +99,8 @@ def _find(env: Env, number: int) -> Helper:
     return proto
 
 
-def helper(env: Env, insn: Insn) -> None:
+def helper(env: Env, insn: Insn) -> bool:
+    """Call a helper; True if it may leave the function it is called from, as a tail call does."""
     proto = _find(env, insn.imm)
     call = Call(proto)
     for at, arg in enumerate(proto.args):
@@ -121,8 +122,18 @@ def helper(env: Env, insn: Insn) -> None:
         if env.type == "tracing":
             raise env.unsupported("helper bpf_get_func_ip in tracing programs")
         raise env.reject(f"func bpf_get_func_ip#173 not supported for program type {env.spec.row.number}", ENOTSUPP)
+    if proto.name == "tail_call":
+        if len(env.state.frames) == 1:
+            return False
+        # it failed: go on here; it did not: some other program returned to our caller
+        env.touched |= 1
+        env.push(env.pc + 1, env.pc)
+        forget_packets(env)
+        env.regs[0] = ANY
+        return True
     if proto.changes_packet:
         forget_packets(env)
+    return False
 
 
 def _special(env: Env, call: Call) -> None:
@@ -140,14 +151,14 @@ def _special(env: Env, call: Call) -> None:
 
 def forget_packets(env: Env) -> None:
     """The packet may have moved: no pointer into it holds (``clear_all_pkt_pointers``)."""
-    each_reg(env.state, lambda reg: UNINIT if reg.type in PACKET_POINTERS else reg)
+    each_reg(env.state, lambda reg: ANY if reg.type in PACKET_POINTERS else reg)
 
 
 def _release(env: Env, call: Call) -> None:
     ref = call.ref
     if ref and any(ref == held for held, _ in env.state.refs):
         env.state.refs = tuple(held for held in env.state.refs if held[0] != ref)
-        each_reg(env.state, lambda reg: UNINIT if reg.ref == ref else reg)
+        each_reg(env.state, lambda reg: ANY if reg.ref == ref else reg)
     elif ref or not env.regs[call.release].is_null:
         raise env.reject(f"func bpf_{call.proto.name}#{call.proto.number} reference has not been acquired before",
                          EINVAL)

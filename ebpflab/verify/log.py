@@ -130,6 +130,12 @@ def state_text(number: int, regs: list[Reg], stack: tuple, refs: tuple[Ref, ...]
     return text + "\n"
 
 
+def frame_text(frame: Frame, refs: tuple[Ref, ...]) -> str:
+    """All of a frame."""
+    return state_text(frame.number, frame.regs, frame.stack, refs, precise=frame.precise,
+                      precise_slots=frame.precise_slots)
+
+
 class Log:
     """Events at a log level; 0 keeps none. ``line(pc)`` gives an instruction's text for rendering."""
 

@@ -266,8 +266,11 @@ def store_constant(env: Env, insn: Insn, op: Op) -> None:
     _same_kind(env, type)
 
 
-def packet_load(env: Env, insn: Insn, op: Op) -> None:
-    """``r0 = *(u32 *)skb[K]``: a call in disguise, with the context in r6 (``check_ld_abs``)."""
+def packet_load(env: Env, insn: Insn, op: Op) -> bool:
+    """``r0 = *(u32 *)skb[K]``: a call in disguise, with the context in r6 (``check_ld_abs``).
+
+    Outside of the packet the function returns 0; True: walk that path now, the other is put aside.
+    """
     if env.type not in ("socket_filter", "sched_cls", "sched_act"):
         raise env.reject("BPF_LD_[ABS|IND] instructions not allowed for this program type", EINVAL)
     reg = env.source(6)
@@ -279,6 +282,11 @@ def packet_load(env: Env, insn: Insn, op: Op) -> None:
     plain_offset(env, reg, 6)
     forget_arguments(env, env.regs)
     env.forget(0)
+    if len(env.state.frames) == 1:
+        return False
+    env.push(env.pc + 1, env.pc)
+    env.regs[0] = constant(0)
+    return True
 
 
 def atomic(env: Env, insn: Insn, op: Op) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..abi import HELPER_IDS
 from ..isa import Insn, bits
 from .cfg import is_call
 from .env import Env
@@ -201,10 +202,10 @@ def _undo(env: Env, insn: Insn, pc: int, after: int, entry: Jump | None, wanted:
             regs[top] &= ~dst
         if insn.opcode & bits.X and insn.src != 10:
             regs[top] |= src
-    elif cls == bits.LDX or (cls == bits.STX and insn.opcode & 0xE0 == bits.ATOMIC and insn.imm == bits.LOAD_ACQ):
-        if not regs[top] & dst:
+    elif loaded := _loaded(insn):
+        if not regs[top] & loaded:
             return False
-        regs[top] &= ~dst
+        regs[top] &= ~loaded
         if not stack:
             return False        # numbers keep their precision only on the stack
         wanted.slots[entry[2] & 7] |= 1 << (entry[2] >> 3 & 63)
@@ -221,7 +222,7 @@ def _undo(env: Env, insn: Insn, pc: int, after: int, entry: Jump | None, wanted:
             regs[top] |= src
     elif cls in (bits.JMP, bits.JMP32):
         if code in (bits.CALL, bits.EXIT):
-            _undo_call(env, insn, code, after, wanted)
+            _undo_call(env, insn, code, pc, after, wanted)
             return code == bits.CALL and insn.src != bits.CALL_LOCAL
         if insn.opcode & bits.X:
             if not regs[top] & (dst | src):
@@ -232,15 +233,30 @@ def _undo(env: Env, insn: Insn, pc: int, after: int, entry: Jump | None, wanted:
             if not flags & DST_IS_STACK:
                 regs[top] |= dst
     elif cls == bits.LD:
-        if not regs[top] & dst:
-            return False
-        regs[top] &= ~dst
-        if insn.opcode & 0xE0 in (bits.ABS, bits.IND):
+        if insn.opcode & 0xE0 == bits.IMM:
+            regs[top] &= ~dst
+        elif regs[top] & dst:
             raise _TooHard
+        elif after != pc + 1:
+            wanted.top += 1     # it left the function
+        return False
     return True
 
 
-def _undo_call(env: Env, insn: Insn, code: int, after: int, wanted: Wanted) -> None:
+def _loaded(insn: Insn) -> int:
+    """Bit mask of the register that an instruction loads from memory, 0 if it does not."""
+    if insn.opcode & 7 == bits.LDX:
+        return 1 << insn.dst
+    if insn.opcode & 0xE7 != bits.STX | bits.ATOMIC:
+        return 0
+    if insn.imm == bits.LOAD_ACQ:
+        return 1 << insn.dst
+    if insn.imm & bits.FETCH:
+        return 1 if insn.imm == bits.CMPXCHG else 1 << insn.src
+    return 0
+
+
+def _undo_call(env: Env, insn: Insn, code: int, pc: int, after: int, wanted: Wanted) -> None:
     regs, top = wanted.regs, wanted.top
     if code == bits.EXIT:
         # back into a function that returned to ``after``
@@ -259,6 +275,8 @@ def _undo_call(env: Env, insn: Insn, code: int, after: int, wanted: Wanted) -> N
     else:
         regs[top] &= ~1
         assert not regs[top] & _ARGS, "arguments wanted across a call"
+        if insn.imm == HELPER_IDS["tail_call"] and after != pc + 1:
+            wanted.top += 1     # it left the function
 
 
 def propagate(env: Env, old: State, state: State) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from ..isa.bits import JCOND, JMP
 from . import precision
 from .env import EINVAL, Env, Stop
+from .log import frame_text
 from .state import EMPTY, Frame, Slot, State
 from .value import (
     ADD_CONST,
@@ -317,9 +318,8 @@ def arrive(env: Env, pc: int) -> bool:
                 return _hit(env, pc, old, True)
             if _maybe_looping(old, state) and equal(env, old, state, EXACT) and old.goto_depth == state.goto_depth:
                 env.say(f"infinite loop detected at insn {pc}")
-                if env.log.level:
-                    env.log.full("cur state:", state.frame, state.refs)
-                    env.log.full("old state:", old.frames[len(state.frames) - 1], old.refs)
+                for word, each in (("cur", state), ("old", old)):
+                    env.say(f"{word} state:{frame_text(each.frame, each.refs)}".rstrip("\n"))
                 raise Stop(EINVAL)
             if not forced and env.jumps - env.jumps_before < 20 and env.processed - env.processed_before < 100:
                 add = False
