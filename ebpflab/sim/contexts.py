@@ -10,7 +10,7 @@ import errno
 
 from ..abi import STRUCTS, Struct
 from ..abi.prog_types import BY_NAME
-from ..errors import KernelError
+from ..errors import KernelError, Unsupported
 from .frame import XDP_HEADROOM, XDP_TAILROOM, Frame
 from .memory import Memory
 
@@ -62,15 +62,16 @@ class Input:
             self.buffer = bytearray(ctx) or bytearray(shape.size if shape else SIZES.get(type_, 64))
         self.address = memory.map(self.buffer, f"context ({name or type_})")
 
-    def _refuse(self, why: str, hint: str | None = None):
-        raise KernelError(f"BPF_PROG_TEST_RUN: EINVAL: {why}", errno=errno.EINVAL, call="BPF_PROG_TEST_RUN", hint=hint)
+    def _refuse(self, why: str, hint: str | None = None, number: int = errno.EINVAL):
+        raise KernelError(f"BPF_PROG_TEST_RUN: {errno.errorcode[number]}: {why}", errno=number,
+                          call="BPF_PROG_TEST_RUN", hint=hint)
 
     def _check(self, data: bytes, ctx: bytes) -> None:
         if len(data) < ETH_HLEN:
             self._refuse(f"the packet has {len(data)} bytes, an Ethernet header needs {ETH_HLEN}",
                          "build one with ebpflab.packets, for instance packets.udp()")
         if ctx[self.shape.size:].strip(b"\0"):
-            self._refuse(f"{self.shape.name} has {self.shape.size} bytes; those after must be zero")
+            self._refuse(f"{self.shape.name} has {self.shape.size} bytes; those after must be zero", number=errno.E2BIG)
         if ctx and not self.xdp:
             given = ctx.ljust(self.shape.size, b"\0")
             for member in self.shape.members:
@@ -80,11 +81,15 @@ class Input:
     def _packet(self, data: bytes, ctx: bytes) -> None:
         given = ctx[:self.shape.size].ljust(self.shape.size, b"\0")
         if self.xdp:
+            self._md = given
             meta = self._xdp_meta(data, given) if ctx else 0
             self._put("ingress_ifindex", get(self.shape, given, "ingress_ifindex") or self._ifindex)
             self._put("rx_queue_index", get(self.shape, given, "rx_queue_index"))
-            room = PAGE_SIZE - XDP_HEADROOM - XDP_TAILROOM - len(data)
-            self.frame = Frame(self.memory, data, meta=meta, headroom=XDP_HEADROOM, tailroom=max(room, 0),
+            room = PAGE_SIZE - XDP_HEADROOM - XDP_TAILROOM - len(data) + meta
+            if room < 0 or (ctx and get(self.shape, given, "data_end") < len(data)):
+                raise Unsupported("XDP frames of several buffers are not simulated",
+                                  hint=f"a frame has at most {room + len(data)} bytes, all before data_end")
+            self.frame = Frame(self.memory, data, meta=meta, headroom=XDP_HEADROOM - meta, tailroom=room,
                                on_move=self.moved)
         else:
             for name in SKB_INPUTS if ctx else ():
@@ -93,10 +98,40 @@ class Input:
             self._put("pkt_type", self._packet_type(data))
             self._put("ifindex", get(self.shape, given, "ifindex") or self._ifindex)
             body = data if self.l2 else data[ETH_HLEN:]
-            self._put("wire_len", get(self.shape, given, "wire_len") or len(body))
+            self._wire_length(given, len(body), bool(ctx))
             self.frame = Frame(self.memory, body, headroom=64 + len(data) - len(body), tailroom=XDP_TAILROOM,
                                on_move=self.moved)
+            if not self.l2:
+                self.frame.head[-ETH_HLEN:] = data[:ETH_HLEN]
+            self._socket(data)
         self.moved(self.frame)
+
+    def _socket(self, data: bytes) -> None:
+        """The addresses of the socket that a test run makes up from the packet: source is local."""
+        kind, packet = data[12:14], data[ETH_HLEN:]
+        if kind == b"\x08\x00":
+            self._put("family", 2)
+            if len(packet) >= 20:
+                self._address("local_ip4", packet[12:16])
+                self._address("remote_ip4", packet[16:20])
+        elif kind == b"\x86\xdd":
+            self._put("family", 10)
+            if len(packet) >= 40:
+                self._address("local_ip6", packet[8:24])
+                self._address("remote_ip6", packet[24:40])
+
+    def _address(self, name: str, value: bytes) -> None:
+        member = self.shape.member(name)
+        self.buffer[member.offset:member.end] = value
+
+    def _wire_length(self, given: bytes, length: int, known: bool) -> None:
+        """wire_len and gso_segs as convert___skb_to_skb takes them; without a context they read 0."""
+        wire = get(self.shape, given, "wire_len")
+        if wire and not length <= wire <= 65536:
+            self._refuse(f"wire_len of a given __sk_buff must be 0 or {length} to 65536, not {wire}")
+        if get(self.shape, given, "gso_segs") > 65535:
+            self._refuse("gso_segs of a given __sk_buff is at most 65535")
+        self._put("wire_len", (wire or length) if known else 0)
 
     def _put(self, name: str, value: int) -> None:
         put(self.shape, self.buffer, name, value)
@@ -106,9 +141,10 @@ class Input:
         field = {member.name: get(self.shape, given, member.name) for member in self.shape.members}
         if field["data_meta"] or field["egress_ifindex"]:
             self._refuse("data_meta and egress_ifindex of a given xdp_md must be zero")
-        if field["data_end"] != len(data):
-            self._refuse(f"data_end of a given xdp_md must be the data's length, {len(data)}, not {field['data_end']}")
-        if field["data"] > field["data_end"] or field["data"] % 4 or field["data"] > 252:
+        if field["data_end"] > len(data):
+            self._refuse(f"data_end of a given xdp_md is at most the data's length, {len(data)}")
+        if field["data"] > field["data_end"] or field["data"] % 4 or field["data"] > 255 \
+                or len(data) - field["data"] < ETH_HLEN:
             self._refuse(f"data of a given xdp_md is the length of the metadata, a multiple of 4 up to 252, not"
                          f" {field['data']}")
         if field["rx_queue_index"] and not field["ingress_ifindex"]:
@@ -117,13 +153,10 @@ class Input:
 
     @staticmethod
     def _packet_type(data: bytes) -> int:
-        """PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, seen from a device with address zero."""
-        target = data[:6]
-        if target == b"\xff" * 6:
-            return 1
-        if target[0] & 1:
+        """PACKET_HOST 0, MULTICAST 2 or OTHERHOST 3, seen from a device whose address is zero (eth_type_trans)."""
+        if data[0] & 1:   # the loopback device has no broadcast address
             return 2
-        return 0 if target == bytes(6) else 3
+        return 0 if data[:6] == bytes(6) else 3
 
     def moved(self, frame: Frame) -> None:
         """The packet has new addresses: tell the context."""
@@ -138,7 +171,7 @@ class Input:
         if frame is None:
             return b"", bytes(self.buffer)
         if self.xdp:
-            data, out = bytes(frame.window), bytearray(self.buffer)
+            data, out = bytes(frame.window), bytearray(self._md)
             for name, value in zip(PACKET_FIELDS, (frame.meta, len(data), 0), strict=True):
                 put(shape, out, name, value)
         else:
@@ -146,7 +179,6 @@ class Input:
             out = bytearray(shape.size)
             for name in SKB_INPUTS:
                 put(shape, out, name, get(shape, self.buffer, name))
-            put(shape, out, "len", len(data))
         return data, bytes(out) if self.given else b""
 
     def close(self) -> None:

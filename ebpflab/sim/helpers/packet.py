@@ -12,6 +12,7 @@ from ..maps import References
 from .registry import helper, signed32
 
 INT_MAX = 0x7FFF_FFFF
+SKB_MAX = 16064                            # SKB_MAX_ALLOC: four pages less the skb_shared_info
 NET_OFF, LL_OFF = -0x100000, -0x200000     # SKF_NET_OFF, SKF_LL_OFF
 XDP_ABORTED, XDP_REDIRECT, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 4, 2, 7
 
@@ -109,6 +110,12 @@ def _load(run, frame: Frame, offset: int, buffer: int, size: int) -> int:
     return 0
 
 
+def _from_mac(run) -> bytes:
+    """The packet from its link-layer header, which for types without one is still in the headroom."""
+    frame = run.frame
+    return frame.packet() if run.input.l2 else bytes(frame.head[-ETH_HLEN:]) + frame.packet()
+
+
 @helper()
 def skb_load_bytes(run, ctx, offset, buffer, size):
     return _load(run, _frame(run, ctx), offset & 0xFFFF_FFFF, buffer, size & 0xFFFF_FFFF)
@@ -116,12 +123,18 @@ def skb_load_bytes(run, ctx, offset, buffer, size):
 
 @helper()
 def skb_load_bytes_relative(run, ctx, offset, buffer, size, start):
-    frame, offset, size = _frame(run, ctx), offset & 0xFFFF_FFFF, size & 0xFFFF_FFFF
+    _frame(run, ctx)
+    offset, size = offset & 0xFFFF_FFFF, size & 0xFFFF_FFFF
     if start > 1 or offset > 0xFFFF:   # BPF_HDR_START_MAC, BPF_HDR_START_NET
         run.memory.write(buffer, bytes(size))
         return -errno.EFAULT
-    header = ETH_HLEN if run.input.l2 else 0
-    return _load(run, frame, offset + (header if start else header - ETH_HLEN), buffer, size)
+    whole = _from_mac(run)[ETH_HLEN * start:]
+    data = whole[offset:offset + size]
+    if len(data) < size:
+        run.memory.write(buffer, bytes(size))
+        return -errno.EFAULT
+    run.memory.write(buffer, data)
+    return 0
 
 
 @helper()
@@ -145,7 +158,7 @@ def skb_pull_data(run, ctx, size):
 def skb_change_tail(run, ctx, size, flags):
     frame, size = _frame(run, ctx), size & 0xFFFF_FFFF
     least = ETH_HLEN if run.input.l2 else 0
-    if flags or not least <= size <= 0xFFFF:
+    if flags or not least <= size <= SKB_MAX:
         return -errno.EINVAL
     more = size - frame.length
     if more > len(frame.tail):
@@ -159,7 +172,7 @@ def skb_change_tail(run, ctx, size, flags):
 @helper()
 def skb_change_head(run, ctx, room, flags):
     frame, room = _frame(run, ctx), room & 0xFFFF_FFFF
-    if flags or room > 0xFFFF - frame.length:
+    if flags or frame.length + room > SKB_MAX:
         return -errno.EINVAL
     if room > len(frame.head):
         frame.head[:0] = bytes(room - len(frame.head))
@@ -206,32 +219,26 @@ def load_packet(run, code, index: int) -> int | None:
     """The packet loads of RFC 9669 section 5.5 (LD_ABS, LD_IND): network order, None outside the packet."""
     if run.frame is None or run.input.xdp:
         raise Fault(f"a {run.program.spec.type} program has no socket buffer to load from")
-    frame, size = run.frame, code.op.bytes
-    offset = signed32(code.imm + index)
-    header = ETH_HLEN if run.input.l2 else 0
-    if offset < 0:
-        if offset >= NET_OFF:
-            offset += -NET_OFF + header
-        elif offset >= LL_OFF and run.input.l2:
-            offset -= LL_OFF
-        else:
-            return None
-    if offset < 0 or offset + size > frame.length:
+    size, offset = code.op.bytes, signed32(code.imm + index)
+    if offset >= 0:
+        data = run.frame.window
+    elif offset >= NET_OFF:
+        data, offset = _from_mac(run)[ETH_HLEN:], offset - NET_OFF
+    elif offset >= LL_OFF:
+        data, offset = _from_mac(run), offset - LL_OFF
+    else:
         return None
-    start = frame.meta + offset
-    return int.from_bytes(frame.window[start:start + size], "big")
+    return int.from_bytes(data[offset:offset + size], "big") if offset + size <= len(data) else None
 
 
 # -- checksums: ones' complement sums of little-endian halves, as the kernel keeps them on x86 --------
 
 
 def partial(data: bytes, seed: int = 0) -> int:
-    """``csum_partial``: a 32-bit ones' complement sum."""
+    """``csum_partial`` as x86 does it, word by word, for whichever of the two zeros comes out matters."""
     total = seed
-    for at in range(0, len(data) - 1, 2):
-        total += data[at] | data[at + 1] << 8
-    if len(data) % 2:
-        total += data[-1]
+    for at in range(0, len(data), 8):
+        total += int.from_bytes(data[at:at + 8], "little")
     return _carry32(total)
 
 
@@ -252,22 +259,31 @@ def csum_diff(run, old, old_size, new, new_size, seed):
     old_size, new_size, seed = old_size & 0xFFFF_FFFF, new_size & 0xFFFF_FFFF, seed & 0xFFFF_FFFF
     if (old_size | new_size) % 4:
         return -errno.EINVAL
-    total = partial(run.memory.read(new, new_size), seed)
-    if old_size:
-        total = _carry32(total + (partial(run.memory.read(old, old_size)) ^ 0xFFFF_FFFF))
+    before, after = run.memory.read(old, old_size), run.memory.read(new, new_size)
+    if old_size and not new_size:
+        total = partial(before, seed ^ 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    else:
+        total = partial(after, seed)
+        if old_size:
+            total = _carry32(total + (partial(before) ^ 0xFFFF_FFFF))
     return _fold(total)   # since Linux 6.13 folded to 16 bits on every architecture
 
 
-def _replace(total: int, old: int, new: int, size: int) -> int | None:
-    """A 16-bit checksum field after ``old`` became ``new`` (size 2 or 4; 0: ``new`` is the difference)."""
-    start = total ^ 0xFFFF
+def _replace(total: int, old: int, new: int, size: int, narrow: bool) -> int | None:
+    """A 16-bit checksum field after ``old`` became ``new`` (size 2 or 4; 0: ``new`` is the difference).
+
+    ``narrow``: two bytes are exchanged in 16-bit arithmetic (``csum_replace2``); the two kinds of zero differ.
+    """
     if size == 0:
-        return None if old else _fold(_carry32(start + new)) ^ 0xFFFF
+        return None if old else _fold(_carry32((total ^ 0xFFFF_FFFF) + (new & 0xFFFF_FFFF))) ^ 0xFFFF
     if size not in (2, 4):
         return None
-    mask = 0xFFFF if size == 2 else 0xFFFF_FFFF
-    inverted = (old & mask) ^ mask
-    return _fold(_carry32(start + inverted + (new & mask))) ^ 0xFFFF
+    if size == 2:
+        old, new = old & 0xFFFF, new & 0xFFFF
+    if size == 2 and narrow:
+        return _fold(_fold((total ^ 0xFFFF) + (old ^ 0xFFFF)) + new) ^ 0xFFFF
+    start = _carry32((total ^ 0xFFFF_FFFF) + (old & 0xFFFF_FFFF ^ 0xFFFF_FFFF))
+    return _fold(_carry32(start + (new & 0xFFFF_FFFF))) ^ 0xFFFF
 
 
 def _checksum(run, ctx, offset, old, new, flags, allowed: int) -> int:
@@ -283,7 +299,7 @@ def _checksum(run, ctx, offset, old, new, flags, allowed: int) -> int:
     mangled, enforce = bool(flags & 0x20), bool(flags & 0x40)   # BPF_F_MARK_MANGLED_0, BPF_F_MARK_ENFORCE
     if mangled and not enforce and not total:
         return 0
-    result = _replace(total, old & 0xFFFF_FFFF if flags & 0xF else old, new & 0xFFFF_FFFF, flags & 0xF)
+    result = _replace(total, old, new, flags & 0xF, narrow=allowed == 0xF)
     if result is None:
         return -errno.EINVAL
     run.memory.store(at, 2, 0xFFFF if mangled and not result else result)
