@@ -72,6 +72,8 @@ class Chart(anywidget.AnyWidget):
         self.stream, self.kind, self.owns = stream, kind, owns
         self.window, self.unit, self.height = window, unit, height
         self._picker = live_models.Picker(y, by)
+        if stream.spec is not None:
+            self._picker.check(stream.spec)
         extra = {"bins": bins} if kind == "hist" else {}
         self._model = live_models.KINDS[kind](self._picker, window, **extra)
         self._reader = stream.reader(history=True)
@@ -156,7 +158,8 @@ class Chart(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Stop, and take the widget away from the page."""
-        self.stop()
+        if hasattr(self, "_thread"):
+            self.stop()
         super().close()
 
     # ── the sending side ──

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import SpecError
-from ..stream.frames import Table
+from ..spec import MapSpec
+from ..stream.frames import Table, names
 from ..stream.poller import Batch
 
 TOP = 10            # series or bars shown at most
@@ -37,32 +38,39 @@ class Picker:
         self.y, self.by = y, by
         self.entries = 0
 
+    def check(self, spec: MapSpec) -> None:
+        """SpecError now, not in a thread, if a map of this kind has no such columns."""
+        keys, values = names(spec)
+        self._value([name for name, column in values.items() if column.number], [*keys, *values])
+        self._group([*keys, "cpu"] if spec.row.per_cpu else [*keys])
+
     def __call__(self, batch: Batch) -> tuple[list[str], np.ndarray]:
         """(labels, values), one a group; in key order."""
         flat = batch.table("long" if self.by == "cpu" else "sum")
         self.entries = flat.rows
-        values = self._column(flat)
+        self._value([name for name in flat.values if name in flat.numbers], [*flat.keys, *flat.values])
+        self._group([*flat.keys])
+        values = flat.values[self.y].astype("f8")
         if self.by is not None:
-            if self.by not in flat.keys:
-                raise SpecError(f"by={self.by!r} is no key column", hint="key columns: " + ", ".join(flat.keys))
-            groups, place = np.unique(flat.keys[self.by].astype(object).astype(str)
-                                      if flat.keys[self.by].dtype.kind == "O" else flat.keys[self.by],
-                                      return_inverse=True)
+            column = flat.keys[self.by]
+            groups, place = np.unique(column.astype(str) if column.dtype.kind == "O" else column, return_inverse=True)
             return [str(group) for group in groups.tolist()], np.bincount(place, values, len(groups))
         rows = np.arange(flat.rows)
         if flat.rows > CANDIDATES:
             rows = np.sort(np.argpartition(-np.abs(values), CANDIDATES)[:CANDIDATES])
         return _labels(flat, rows), values[rows]
 
-    def _column(self, flat: Table) -> np.ndarray:
-        numeric = [name for name in flat.values if name in flat.numbers]
+    def _value(self, numeric: list[str], every: list[str]) -> None:
         if self.y is None:
             if not numeric:
-                raise SpecError("there is no number to draw", hint="columns: " + ", ".join([*flat.keys, *flat.values]))
+                raise SpecError("there is no number to draw", hint="columns: " + ", ".join(every))
             self.y = numeric[0]
         if self.y not in numeric:
             raise SpecError(f"y={self.y!r} is no column of numbers", hint="columns: " + ", ".join(numeric))
-        return flat.values[self.y].astype("f8")
+
+    def _group(self, keys: list[str]) -> None:
+        if self.by is not None and self.by not in keys:
+            raise SpecError(f"by={self.by!r} is no key column", hint="key columns: " + ", ".join(keys))
 
 
 def _labels(flat: Table, rows: np.ndarray) -> list[str]:

@@ -14,15 +14,15 @@ from .payload import Payload, error_step
 from .text import trace_text
 from .web import module, style
 
-INLINE = 512 * 1024     # compressed bytes of states that go out at once; the rest is sent on demand
+INLINE = 256 * 1024     # compressed bytes of states that go out at once; the page fetches the rest
 STATIC_STEPS = 2_000    # longer traces leave text, not the page, where no widget can be shown
 
 
 class Stepper(anywidget.AnyWidget):
     """Shows a trace. ``step`` is the step in sight, in both directions: set it to go there, observe it to follow.
 
-    Short traces travel whole, so they can be walked while the kernel is busy; of long ones (beyond ~10,000 steps)
-    a chunk of states is sent when it is looked at.
+    Short traces travel whole; of long ones (beyond ~20,000 steps) the page fetches the rest, what is looked at first,
+    so that in the end every step can be walked while the kernel is busy.
     """
 
     _esm = module()
@@ -49,9 +49,9 @@ class Stepper(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     def _answer(self, _widget: Any, message: dict, _buffers: list) -> None:
-        ask = message.get("ask")
-        data = self._payload.touched() if ask == "touched" else self._payload.chunk(int(ask))
-        self.send({"ask": ask}, [compress(data, 1)])
+        names = message["ask"]
+        parts = [self._payload.touched() if name == "touched" else self._payload.chunk(int(name)) for name in names]
+        self.send({"give": names}, [compress(part, 1) for part in parts])
 
     @traitlets.validate("step")
     def _inside(self, proposal: dict) -> int:

@@ -3,7 +3,7 @@
 from functools import cache
 from importlib.resources import files
 
-SCRIPTS = ("model.js", "draw.js", "stepper.js")
+SCRIPTS = ("model.js", "draw.js", "list.js", "stepper.js", "start.js")
 
 
 @cache

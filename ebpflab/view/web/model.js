@@ -1,10 +1,11 @@
 // The trace as the browser keeps it. The format is written down in ebpflab/view/payload.py.
-// The files of this folder are put together to one module, in the order model, draw, stepper.
+// The files of this folder are put together to one module, in the order model, draw, list, stepper, start.
 
 const KINDS = ["insn", "pruned", "rejected"];
 const BRANCHES = ["", "fall", "taken"];
 const STACK_BIT = 11;
 const FRAMES = -1;
+const UNPACKED = 64; // chunks kept unpacked
 
 async function inflate(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -81,7 +82,9 @@ class TraceModel {
     const k = this.chunkOf(i);
     if (!this.chunks.has(k)) {
       const coming = this.source.chunk(k).then(readJson).then((chunk) => {
+        this.chunks.delete(k);
         this.chunks.set(k, chunk);
+        if (this.chunks.size > UNPACKED) this.chunks.delete(this.chunks.keys().next().value);
         return chunk;
       });
       coming.catch(() => this.chunks.delete(k));

@@ -1,7 +1,5 @@
 // The annotated view: verdict, program or list of steps, what was known before and after the step.
 
-const ROW = 22; // height of a list row in CSS pixels
-const ROWS_AROUND = 12;
 const RESULT = {
   accept: ["✓", "Accepted"], reject: ["✗", "Rejected"], unsupported: ["?", "Not supported"],
 };
@@ -9,48 +7,6 @@ const KEYS = [
   ["← →", "step back, step on"], ["↑ ↓", "back and on along this path"], ["PgUp PgDn", "25 steps"],
   ["Home End", "first, last step"], ["[ ]", "previous, next visit of this instruction"], ["e", "to the error"],
 ];
-
-// A list of which only the rows in sight are in the page.
-class VirtualList {
-  constructor(label, draw, pick) {
-    this.draw = draw;
-    this.count = 0;
-    this.inner = h("div", { class: "rows" });
-    this.box = focusable("div", { class: "list", tabindex: "0", role: "listbox", "aria-label": label }, this.inner);
-    this.box.addEventListener("scroll", () => this.paint());
-    this.inner.addEventListener("click", (event) => {
-      const row = event.target.closest("[data-at]");
-      if (row) pick(Number(row.dataset.at));
-    });
-    new ResizeObserver(() => this.paint()).observe(this.box);
-  }
-
-  resize(count) {
-    this.count = count;
-    this.inner.style.height = `${count * ROW}px`;
-  }
-
-  paint() {
-    const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - ROWS_AROUND);
-    const last = Math.min(this.count, first + Math.ceil(this.box.clientHeight / ROW) + 2 * ROWS_AROUND);
-    const rows = [];
-    for (let at = first; at < last; at++) {
-      const row = this.draw(at);
-      row.style.top = `${at * ROW}px`;
-      row.dataset.at = at;
-      rows.push(row);
-    }
-    this.inner.replaceChildren(...rows);
-  }
-
-  show(at) {
-    const top = at * ROW, { scrollTop, clientHeight } = this.box;
-    if (top < scrollTop + ROW || top > scrollTop + clientHeight - 3 * ROW) {
-      this.box.scrollTop = top - clientHeight / 2;
-    }
-    this.paint();
-  }
-}
 
 class StepperView {
   constructor(root, model, { step, onstep = () => {} }) {
@@ -392,47 +348,3 @@ class StepperView {
     }
   }
 }
-
-// JupyterLab, Notebook, VS Code, Colab: an anywidget. Chunks that are not inlined are asked of Python.
-async function render({ model, el }) {
-  const waiting = new Map();
-  const bytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  const answer = (message, buffers) => {
-    waiting.get(message.ask)?.(bytes(buffers[0]));
-    waiting.delete(message.ask);
-  };
-  model.on("msg:custom", answer);
-  const ask = (what) => new Promise((resolve, reject) => {
-    waiting.set(what, resolve);
-    model.send({ ask: what });
-    setTimeout(() => reject(new Error("No answer from Python: is the kernel busy or gone? Run the cell again.")), 20000);
-  });
-  const inline = model.get("inline");
-  const trace = await TraceModel.open(model.get("head"), bytes(model.get("columns")), {
-    chunk: (k) => (inline[k] ? Promise.resolve(bytes(inline[k])) : ask(k)),
-    touched: () => ask("touched"),
-  });
-  let timer;
-  const view = new StepperView(el.appendChild(document.createElement("div")), trace, {
-    step: model.get("step"),
-    onstep: (i) => {
-      clearTimeout(timer);
-      timer = setTimeout(() => { if (model.get("step") !== i) { model.set("step", i); model.save_changes(); } }, 150);
-    },
-  });
-  const follow = () => view.go(model.get("step"));
-  model.on("change:step", follow);
-  return () => { model.off("msg:custom", answer); model.off("change:step", follow); clearTimeout(timer); };
-}
-
-// The static page: the same view on data that is in the page.
-async function mount(root, data) {
-  const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-  const trace = await TraceModel.open(data.head, bytes(data.columns), {
-    chunk: async (k) => bytes(data.chunks[k]), touched: async () => bytes(data.touched),
-  });
-  return new StepperView(root, trace, { step: data.step });
-}
-
-export { mount };
-export default { render };
