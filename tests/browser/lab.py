@@ -171,6 +171,18 @@ class Lab:
                            "'notebook:run-all-cells').finally(() => { window.ranAll = true; }); }")
         self.page.wait_for_function("() => window.ranAll", timeout=timeout * 1000)
 
+    def run(self, index: int, timeout: float = 60) -> str:
+        """Run code cell ``index`` (0 is the first code cell) and return its output's text."""
+        self.page.evaluate("""index => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            const codes = notebook.widgets.map((w, i) => [w, i]).filter(([w]) => w.model.type === 'code');
+            notebook.activeCellIndex = codes[index][1];
+            window.ranCell = false;
+            window.jupyterapp.commands.execute('notebook:run-cell').finally(() => { window.ranCell = true; });
+        }""", index)
+        self.page.wait_for_function("() => window.ranCell", timeout=timeout * 1000)
+        return self.outputs()[index]
+
     def settle(self, timeout: float = 120) -> None:
         """Wait until no cell runs or is queued (its prompt is a number or empty, not ``[*]``)."""
         self.page.wait_for_timeout(300)
