@@ -60,15 +60,6 @@ class Pending:
         self.state, self.pc, self.previous, self.log_length, self.step = state, pc, previous, log_length, step
 
 
-class Sub:
-    """What the walk learns of a function: how deep its stack is."""
-
-    __slots__ = ("depth",)
-
-    def __init__(self) -> None:
-        self.depth = 0
-
-
 class Env:
     """See the module. ``regs`` are the registers of the innermost frame of ``state``."""
 
@@ -85,7 +76,7 @@ class Env:
         self.invariants = bool(flags & TEST_REG_INVARIANTS)
         self.level2 = log.level >= 2
         self.stack_liveness = StackLiveness(shape, log.write if self.level2 else None)
-        self.subs = [Sub() for _ in shape.starts]
+        self.depths = [0] * len(shape.starts)               # how deep each function's stack gets, in bytes
         self.pointer_types = [NOT_INIT] * len(spec.insns)   # what each load and store was used with so far
 
         self.state = State()

@@ -9,13 +9,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 from ..abi import HELPER_NAMES
-from ..abi.helpers import may_call, prototype
+from ..abi.helpers import prototype
 from ..asm import line as insn_line
 from ..errors import Unsupported
 from ..isa import bits, rows
 from ..spec import ProgramSpec
 from ..trace import Stats, Verdict
-from . import alu, call, cfg, helper, jump, memory, prune
+from . import alu, call, cfg, depth, helper, jump, memory, prune
 from .cfg import Refused, Shape
 from .env import EINVAL, MAX_VAR_OFF, Env, Map, Stop
 from .log import Log
@@ -71,7 +71,9 @@ class Run:
         self.log.write(line + "\n")
 
     def prepare(self) -> None:
+        """The static passes, and what is known from them not to be modelled."""
         spec, shape = self.spec, self.shape
+        self._check_supported()
         cfg.find_functions(shape)
         if self.log.level >= 2:
             for sub, start in enumerate(shape.starts):
@@ -88,6 +90,16 @@ class Run:
             self._log_live()
         self.env = Env(spec, shape, self.log, tuple(Map(each, each.name) for each in spec.maps), self.signatures,
                        self.limit, self.cpus)
+
+    def _check_supported(self) -> None:
+        spec = self.spec
+        if spec.type in BTF_TYPES:
+            raise Unsupported(f"programs of type {spec.type}")
+        if spec.func_info and not spec.btf:
+            raise Unsupported("functions described by BTF that is not there")
+        for each in spec.maps:
+            if each.type in ("arena", "struct_ops"):
+                raise Unsupported(f"{each.type} maps")
         for insn in spec.insns:
             if cfg.is_call(insn, bits.CALL_KFUNC):
                 raise Unsupported("kernel functions (kfuncs)")
@@ -97,7 +109,7 @@ class Run:
     def _arity(self, number: int) -> int:
         """How many registers a helper reads; all five arguments if this program may not call it."""
         name = HELPER_NAMES.get(number, "")
-        if not name or not may_call(self.spec.type, name, self.spec.attach_type):
+        if not name or not helper.available(self.spec, name):
             return 5
         return len(prototype(name, self.spec.type, self.spec.attach_type).args)
 
@@ -112,7 +124,7 @@ class Run:
             if insn.opcode == 0x18:
                 self._check_wide(pc)
                 pc += 1
-            elif not rows(insn.opcode):
+            elif not any(row.since and row.since not in _LATER for row in rows(insn.opcode)):
                 raise Refused(f"unknown opcode {insn.opcode:02x}")
             pc += 1
 
@@ -326,29 +338,8 @@ class Run:
         assert env is not None
         if not env.level2:
             self.log.cut(0)
-        self._stack_depth(env)
-
-    @staticmethod
-    def _stack_depth(env: Env) -> None:
-        """All frames of the deepest chain of calls together fit into 512 bytes (``check_max_stack_depth``)."""
-        shape = env.shape
-
-        def visit(sub: int, depth: int, frames: int) -> None:
-            if sub and shape.has_tail_call[sub] and depth >= 256:
-                raise env.reject("tail_calls are not allowed when call stack of previous frames is "
-                                 f"{depth} bytes. Too large")
-            depth += (env.subs[sub].depth + 15) // 16 * 16
-            if depth > 512:
-                if env.type in PRIVATE_STACK:
-                    raise env.unsupported("private stacks")
-                raise env.reject(f"combined stack size of {frames + 1} calls is {depth}. Too large")
-            for pc in range(shape.starts[sub], shape.end(sub)):
-                if cfg.is_call(env.insns[pc], bits.CALL_LOCAL):
-                    if frames + 1 >= 8:
-                        raise env.reject(f"the call stack of {frames + 1} frames is too deep !", 7)
-                    visit(shape.sub_at(cfg.target(env.insns[pc], pc)), depth, frames + 1)
-
-        visit(0, 0, 0)
+        env.messages.clear()
+        depth.check(env)
 
     def trace(self, result: str, error: str, errno: int) -> LazyTrace:
         env = self.env
@@ -367,8 +358,10 @@ class Run:
         return LazyTrace(self.spec, verdict, self.steps, self.log)
 
 
+_LATER = ("6.19",)      # first releases after the one that is modelled
+
+#: program types that are checked against the kernel's own BTF
+BTF_TYPES = frozenset(("tracing", "struct_ops", "lsm", "ext"))
+
 #: map types whose values may be addressed directly (map_direct_value_addr)
 DIRECT_VALUE = frozenset(("array", "percpu_array", "arena"))
-
-#: program types whose functions may get stacks of their own (bpf_enable_priv_stack)
-PRIVATE_STACK = frozenset(("kprobe", "tracepoint", "perf_event", "raw_tracepoint", "tracing", "lsm", "struct_ops"))

@@ -8,6 +8,7 @@ from ..abi import HELPER_NAMES
 from ..abi.helpers import Arg, Helper, may_call, prototype
 from ..isa import Insn
 from ..isa.bits import U64
+from ..spec import ProgramSpec
 from . import mapcalls, memory, precision, stack
 from .call import forget_arguments, no_references
 from .env import EINVAL, ENOTSUPP, SLEEPABLE, Env, Map
@@ -58,6 +59,7 @@ _ALLOWED = {
 #: types whose fixed and variable offsets are checked where they are used (check_func_arg_reg_off)
 _ANY_OFFSET = frozenset((STACK, PKT, PKT_META, MAP_KEY, MAP_VALUE, MEM, MEM | RDONLY, MEM | RINGBUF, BUF, BUF | RDONLY,
                          SCALAR))
+_NOT_BUILT = frozenset(("override_return",))            # needs CONFIG_BPF_KPROBE_OVERRIDE
 _KNOWN_KEY = frozenset(("array", "percpu_array"))       # can_elide_value_nullness
 _TAKES_REFERENCE = frozenset(("sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "ringbuf_reserve"))
 _CASTS = frozenset(("tcp_sock", "sk_fullsock"))         # results share the argument's reference
@@ -82,18 +84,21 @@ class Call:
         self.ref = self.release = 0             # reference among the arguments; register to be released
 
 
+def available(spec: ProgramSpec, name: str) -> bool:
+    """May a program of this type call the helper, on a kernel built as distributions build it?"""
+    return name not in _NOT_BUILT and may_call(spec.type, name, spec.attach_type)
+
+
 def _find(env: Env, number: int) -> Helper:
     """The prototype, if a program of this type and licence may call the helper."""
     name = HELPER_NAMES.get(number)
     if name is None:
         raise env.reject(f"invalid func unknown#{number}", EINVAL)
-    if not may_call(env.type, name, env.attach):
+    if not available(env.spec, name):
         raise env.reject(f"program of this type cannot use helper bpf_{name}#{number}", EINVAL)
     proto = prototype(name, env.type, env.attach)
     if proto.gpl and env.spec.license not in _GPL:
         raise env.reject("cannot call GPL-restricted function from non-GPL compatible program", EINVAL)
-    if name == "override_return":
-        raise env.unsupported("helper bpf_override_return")
     if proto.sleeps and not env.spec.flags & SLEEPABLE:
         raise env.reject("helper call might sleep in a non-sleepable prog", EINVAL)
     return proto

@@ -249,11 +249,8 @@ def _loaded(insn: Insn) -> int:
         return 1 << insn.dst
     if insn.opcode & 0xE7 != bits.STX | bits.ATOMIC:
         return 0
-    if insn.imm == bits.LOAD_ACQ:
-        return 1 << insn.dst
-    if insn.imm & bits.FETCH:
-        return 1 if insn.imm == bits.CMPXCHG else 1 << insn.src
-    return 0
+    # 6.18 does not follow what other atomics fetch
+    return 1 << insn.dst if insn.imm == bits.LOAD_ACQ else 0
 
 
 def _undo_call(env: Env, insn: Insn, code: int, pc: int, after: int, wanted: Wanted) -> None:

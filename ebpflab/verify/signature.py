@@ -47,6 +47,9 @@ class Signatures:
                 if shape.has_tail_call[sub]:
                     raise Refused("tail_call is not allowed in subprogs without BTF")
             return
+        assert self.types is not None
+        if any(type.kind == b.DECL_TAG and type.name.startswith("exception_callback:") for type in self.types):
+            raise Unsupported("exceptions")
         if len(self.infos) != len(shape.starts):
             raise Refused("number of funcs in func_info doesn't match number of subprogs")
         for sub, (start, _) in enumerate(self.infos):

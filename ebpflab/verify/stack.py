@@ -47,8 +47,7 @@ def within_bounds(env: Env, regno: int, off: int, size: int, write: bool) -> Non
                          f"off={off} size={size}", errno)
     frame = env.stack_of(reg)
     frame.grow(-low)
-    sub = env.subs[frame.sub]
-    sub.depth = max(sub.depth, 8 * len(frame.stack))
+    env.depths[frame.sub] = max(env.depths[frame.sub], 8 * len(frame.stack))
 
 
 def _misc(types: str) -> str:
