@@ -82,7 +82,7 @@ class _Lane:
 
     def _raise(self, exception) -> None:
         """Have the lane's thread raise ``exception`` as soon as it runs Python again; None takes it back."""
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), exception)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident or 0), exception)
 
     def _run(self) -> None:
         while True:

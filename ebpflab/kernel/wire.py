@@ -65,8 +65,8 @@ def _pack(value, out: list, depth: int) -> None:
         raw = value.encode("utf-8", "surrogatepass")
         out += (b"s", _size(len(raw)), raw)
     elif isinstance(value, (bytes, bytearray, memoryview)):
-        raw = value if isinstance(value, bytes) else memoryview(value).cast("B")
-        out += (b"b", _size(len(raw)), raw)
+        piece = value if isinstance(value, bytes) else memoryview(value).cast("B")
+        out += (b"b", _size(len(piece)), piece)
     elif isinstance(value, float):
         out += (b"d", _FLOAT.pack(value))
     elif isinstance(value, (list, tuple)):

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import platform
 import select
 import shutil
@@ -82,7 +83,8 @@ def accelerator(arch: Arch, kernel: Path) -> str:
     """
     path = binary(arch)
     candidates = ACCELERATORS.get(sys.platform, ("tcg",)) if platform.machine() == arch.name else ("tcg",)
-    told = json.dumps([version(path), platform.release(), arch.name, candidates, host_cpu()])
+    allowed = os.access("/dev/kvm", os.R_OK | os.W_OK)
+    told = json.dumps([version(path), platform.release(), arch.name, candidates, host_cpu(), allowed])
     memory = cache() / f"accelerator-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
     with contextlib.suppress(OSError):
         if (known := memory.read_text()) in candidates:
@@ -95,8 +97,6 @@ def accelerator(arch: Arch, kernel: Path) -> str:
 
 def boots(path: str, arch: Arch, accelerator: str, kernel: Path) -> bool:
     """Does a kernel say its first words under this accelerator within a few seconds?"""
-    if accelerator == "kvm" and not Path("/dev/kvm").exists():
-        return False
     with subprocess.Popen(
             [path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", arch.machine,
              "-accel", accelerator, "-cpu", cpu(arch, accelerator), "-m", "256", "-kernel", str(kernel),

@@ -10,7 +10,6 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -18,8 +17,13 @@ import platformdirs
 
 from ..kernel import wire
 
-#: told what is being done now, and how far it is (0 … 1, None: not known)
-Progress = Callable[[str, float | None], None]
+
+class Progress(Protocol):
+    """Told what is being done now, and how far it is: 0 … 1, or None for what is soon over."""
+
+    def __call__(self, text: str, fraction: float | None = None, /) -> None: ...
+
+
 PREFIX = "ebpflab-vm-"
 
 

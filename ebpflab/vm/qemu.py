@@ -120,7 +120,7 @@ class QemuMachine:
                 log.warning("%s: its snapshot cannot be restored (%s); booting instead", self.name, error.what)
                 known[-1].unlink(missing_ok=True)
                 self.halt()
-        progress(f"booting Linux {self.image.release} ({self._accelerator})", None)  # type: ignore[union-attr]
+        progress(f"booting Linux {self.image.release} ({self._accelerator})", 0.0)  # type: ignore[union-attr]
         try:
             self._start()
         except TargetError as error:
@@ -134,7 +134,7 @@ class QemuMachine:
         machine.sweep()
         self.image = image.ensure(self.recipe, progress)
         if not self._accelerator:
-            progress("looking for an accelerator that runs a kernel", None)
+            progress("looking for an accelerator that runs a kernel")
             self._accelerator = hypervisor.accelerator(self.arch, self.image.kernel)
 
     def _start(self, state: Path | None = None) -> None:

@@ -132,8 +132,8 @@ def test_many_threads_get_their_own_answers(peer):
 
 
 def test_an_interrupt_stops_the_call_over_there_and_leaves_the_wire_whole(peer):
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         peer.session.call("wait", 60, "never")
     begin = time.monotonic()
     assert peer.session.call("log") == []            # same lane: it would wait for the minute to pass
@@ -145,8 +145,8 @@ def test_interrupts_in_a_storm_of_calls_never_cut_a_frame(peer):
     interrupted = 0
     for _ in range(30):
         timer = threading.Timer(0.004, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
         try:
+            timer.start()
             for _ in range(10_000):
                 peer.session.call("echo", payload)
         except KeyboardInterrupt:
