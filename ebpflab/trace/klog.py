@@ -113,6 +113,11 @@ class Reader:
                     self.known()
                     walk.state_after(line)
                     continue
+            elif first == "m" and line.startswith("mark_precise: "):    # most lines of long logs
+                if self.messages:
+                    self.known()
+                walk.note(line)
+                continue
             elif first == ";":
                 walk.source = _source_line(line)
                 continue
