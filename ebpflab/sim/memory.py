@@ -15,6 +15,7 @@ the packets, because contexts hold packet pointers in 32 bits.
 
 from __future__ import annotations
 
+import heapq
 from typing import NamedTuple
 
 from ..errors import Fault
@@ -37,12 +38,29 @@ class Write(NamedTuple):
     new: bytes
 
 
+class Mapped(NamedTuple):
+    """A region came to be; ``data`` is what was in it."""
+
+    address: int
+    data: bytes
+    owner: object
+
+
+class Unmapped(NamedTuple):
+    """A region went; ``data`` is what was in it last."""
+
+    address: int
+    data: bytes
+    owner: object
+
+
 class Memory:
     """``views`` maps a page to its buffer; the code generator reads it directly.
 
     ``owners`` says for a page what it is (a str, or an object whose ``str`` is taken when a fault is told).
     An owner without a view is memory that programs must not touch: a map itself, a packet that moved.
-    ``journal``, when it is a list, receives a Write for every change made through this class.
+    ``journal``, when it is a list, receives a Write for every change made through this class, and Mapped and
+    Unmapped; maps add what they do (``maps.base.MapChange``).
     """
 
     def __init__(self) -> None:
@@ -58,7 +76,7 @@ class Memory:
     def reserve(self, pages: int = 1) -> int:
         """The first of ``pages`` unused consecutive pages."""
         if pages == 1 and self._free:
-            return self._free.pop()
+            return heapq.heappop(self._free)   # the lowest: the same run has the same addresses every time
         first = self._next
         self._next += pages
         return first
@@ -66,6 +84,9 @@ class Memory:
     def map(self, buffer, owner, page: int | None = None) -> int:
         """Give ``buffer`` an address; returns the address of its first byte."""
         first = page
+        if self.journal is not None:
+            first = self.reserve(-(-len(buffer) // PAGE) or 1) if page is None else page
+            self.journal.append(Mapped(first << PAGE_BITS, bytes(buffer), owner))
         if len(buffer) <= PAGE:
             if first is None:
                 first = self.reserve()
@@ -90,11 +111,13 @@ class Memory:
     def unmap(self, address: int, note: object = None) -> None:
         """Forget a region of one page; ``note`` is told to whoever still points there."""
         page = address >> PAGE_BITS
-        self.views.pop(page, None)
+        view = self.views.pop(page, None)
+        if self.journal is not None and view is not None:
+            self.journal.append(Unmapped(address, bytes(view), self.owners.get(page)))
         if note is None:
             self.owners.pop(page, None)
             if page >= FIRST_PAGE:
-                self._free.append(page)
+                heapq.heappush(self._free, page)
         else:
             self.owners[page] = note
 

@@ -78,8 +78,6 @@ class Compiled:
         body = blocks.lines()
         used = sorted({number for pc in blocks.states for number in self._registers(self.codes[pc])} | {0})
         yield 0, f"def f{start}(run, r1, r2, r3, r4, r5, d):", start
-        if not main:
-            yield 1, f"if d >= {bits.MAX_CALL_FRAMES}: raise too_deep()", start
         yield 1, "n = run.budget", start
         if main:
             yield 1, "cx = run.input.buffer", start
@@ -111,7 +109,8 @@ class Compiled:
             return [f"t = load_packet(run, CODES[{code.pc}], {index})",
                     f"if t is None: run.budget = n - {count}; return 0", "r0 = t"], False
         if code.verb == "local":
-            return [f"run.budget = n - {count}", f"r0 = f{code.target}(run, r1, r2, r3, r4, r5, d + 1)",
+            return [f"if d >= {bits.MAX_CALL_FRAMES - 1}: raise too_deep()", f"run.budget = n - {count}",
+                    f"r0 = f{code.target}(run, r1, r2, r3, r4, r5, d + 1)",
                     "n = run.budget"], True
         if code.imm == 12:
             return ["t = tail_target(run, r1, r2, r3)",
@@ -162,6 +161,8 @@ class Compiled:
 
     def callback(self, run: Run, address: int, arguments: tuple[int, ...]) -> int:
         program, depth = run.program, run.depth
+        if depth + 1 >= bits.MAX_CALL_FRAMES:
+            raise faults.too_deep()
         pc, rest = divmod(address - FUNCTION_BASE, 8)
         function = program.generated().functions.get(pc) if not rest else None
         if function is None:

@@ -63,7 +63,8 @@ class Array(SimMap):
         start = index * self.stride
         old = bytes(self._slabs[copy][start:start + len(value)])
         self._slabs[copy][start:start + len(value)] = value
-        self.changed(_INDEX.pack(index), old, value)
+        if self.memory.journal is not None:
+            self.changed(_INDEX.pack(index), old, bytes(value), self.element(index, copy))
 
     def get(self, key):
         index = _INDEX.unpack(key)[0]

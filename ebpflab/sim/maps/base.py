@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...errors import KernelError, SpecError
 from ...spec import MapSpec
-from ..memory import Memory
+from ..memory import Memory, Write
 
 # update flags (uapi/linux/bpf.h)
 ANY, NOEXIST, EXIST, F_LOCK = 0, 1, 2, 4
@@ -235,6 +235,9 @@ class SimMap:
             buffer = memoryview(buffer).toreadonly()
         return self.memory.map(buffer, owner, page)
 
-    def changed(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
+    def changed(self, key: bytes, old: bytes | None, new: bytes | None, address: int = 0) -> None:
+        """Tell the journal; with ``address`` bytes that programs see changed in place."""
         if self.memory.journal is not None:
-            self.memory.journal.append(MapChange(self, key, old, new))
+            self.memory.journal.append(MapChange(self, bytes(key), old, new))
+            if address:
+                self.memory.journal.append(Write(address, old, new))

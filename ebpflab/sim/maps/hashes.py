@@ -85,7 +85,7 @@ class Hash(SimMap):
 
     def _copy(self, key: bytes, copy: int, value: bytes) -> None:
         buffer = self.cells[key].buffers[copy]
-        self.changed(key, bytes(buffer), bytes(value))
+        self.changed(key, bytes(buffer), bytes(value), self.cells[key].addresses[copy])
         buffer[:] = value
         self.touch(key)
 
