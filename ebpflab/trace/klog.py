@@ -31,7 +31,7 @@ _INSN = re.compile(r"(\d+): (\(([0-9a-f]{2})\) [^;]*?)(?:\s*;(?: (?=frame|R|fp|r
 _AT = re.compile(r"(\d+):(.*)$")
 _FROM = re.compile(r"from (\d+) to (\d+)(?: \(speculative execution\))?:(.*)$")
 _LIVE = re.compile(r" *(?:\d+ +)?(\d+): ([0-9.]{10}) \([0-9a-f]{2}\)")
-_SOURCE = re.compile(r"; (.*?)(?: @ ([^ ]+):(\d+))?$")
+_SOURCE = re.compile(r"; ?(.*?)(?: @ ([^ ]+):(\d+))?$")
 _CALLER_AT = re.compile(r"to caller at (\d+):$")
 _VALIDATING = re.compile(r"Validating (\S*)\(\) func#(\d+)\.\.\.$")
 _SAFE_FUNC = re.compile(r"Func#\d+ \('.*'\) is safe for any args that match its prototype$")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .effects import Cell, cell_name, effects, lookup
+from .effects import Cell, Effects, cell_name, effects, lookup
 from .model import State, Step, Trace
 
 _NAMED = re.compile(r"\bR(\d+)\b")
@@ -84,10 +84,16 @@ def _names(cells, depth: int) -> tuple[str, ...]:
     return tuple(cell_name(cell, depth) for cell in ordered)
 
 
+def _effects(trace: Trace, step: Step) -> Effects:
+    """What the step's instruction does; nothing if the trace is of another program."""
+    insns = trace.program.insns
+    return effects(insns[step.pc], step.before, trace.program.type) if step.pc < len(insns) else Effects()
+
+
 def _needed(trace: Trace, step: Step) -> set[Cell]:
     """The registers that the error names, or else all that the instruction reads."""
     depth = len(step.before.frames) - 1
-    did = effects(trace.program.insns[step.pc], step.before, trace.program.type)
+    did = _effects(trace, step)
     reads = set(did.reads or did.writes)
     named = {(depth, int(n)) for line in trace.verdict.error_lines for n in _NAMED.findall(line) if int(n) < 11}
     return (named & reads) or named or reads
@@ -105,8 +111,7 @@ def _through(trace: Trace, step: Step, after: State, live: set[Cell]) -> tuple[s
         result = (inner, 0) in live
         back = {(outer, 0)} if result else set()
         return ("passes" if result else ""), back, (live - {(inner, n) for n in range(6)}) | back
-    insn = trace.program.insns[step.pc]
-    did = effects(insn, before, trace.program.type)
+    did = _effects(trace, step)
     if written := live & did.writes:
         return "sets", written, (live - written) | did.feeds
     if lost := live & did.clobbers:

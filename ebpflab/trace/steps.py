@@ -83,7 +83,7 @@ class Walk:
 
     def call(self, text: str) -> None:
         name = _CALL_NAME.search(text)
-        if name and name[1] in unsaid.CHANGES_PACKET:
+        if name and unsaid.changes_packet(name[1]):
             self.now = unsaid.void_packet(self.now, self.value("scalar()"))
         self.now = unsaid.clobber(self.now)
 

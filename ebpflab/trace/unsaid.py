@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 
 from .model import Slot, State, Value
 from .values import shifted
@@ -18,12 +19,13 @@ from .values import shifted
 _RANGE = re.compile(r"\br=(?:\d+|0x[0-9a-f]+)")
 _ID = re.compile(r"\bid=\d+,?")
 
-#: helpers after which packet pointers hold no longer (``bpf_helper_changes_pkt_data`` in ``net/core/filter.c``)
-CHANGES_PACKET = frozenset("""
-clone_redirect l3_csum_replace l4_csum_replace lwt_push_encap lwt_seg6_action lwt_seg6_adjust_srh lwt_seg6_store_bytes
-msg_pop_data msg_pull_data msg_push_data skb_adjust_room skb_change_head skb_change_proto skb_change_tail skb_pull_data
-skb_store_bytes skb_vlan_pop skb_vlan_push store_hdr_opt tail_call xdp_adjust_head xdp_adjust_meta xdp_adjust_tail
-""".split())
+
+@cache
+def changes_packet(name: str) -> bool:
+    """Do packet pointers hold no longer after this helper (``bpf_helper_changes_pkt_data``)?"""
+    from ..abi.helpers import HELPERS
+
+    return name in HELPERS and HELPERS[name].changes_packet
 
 
 def everywhere(state: State, change: Callable[[Value], Value | None],
