@@ -6,7 +6,6 @@ place a member elsewhere than BTF says, unnamed bit fields fill the gap, or the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -125,7 +124,10 @@ class CPrinter:
             if target.kind == b.PTR:
                 return self.declare(found.type, f" {_QUALIFIERS[kind]} {inner}".rstrip(), indent)
             inside = self.declare(found.type, inner, indent)
-            return inside if kind == b.RESTRICT else f"{_QUALIFIERS[kind]} {inside}"
+            element = target
+            while element.kind == b.ARRAY:  # an array is as constant as its elements, which may say so themselves
+                element = self.types[element.type]
+            return inside if kind == b.RESTRICT or element.kind == kind else f"{_QUALIFIERS[kind]} {inside}"
         if kind == b.TYPE_TAG:
             return self.declare(found.type, inner, indent)
         return f"{self._base(found, indent)} {inner}".rstrip()
@@ -249,8 +251,3 @@ def _loose_enums(types: Btf) -> list[Type]:
         used.add(found.type)
         used.update(member.type for member in found.members)
     return [f for f in types if f.kind in (b.ENUM, b.ENUM64) and not f.name and f.values and f.id not in used]
-
-
-def digest(data: bytes) -> str:
-    """The name under which a header made from this BTF is cached."""
-    return hashlib.sha256(data).hexdigest()[:16]

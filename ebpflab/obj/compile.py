@@ -95,12 +95,17 @@ def _zig() -> Compiler | None:
 
 
 @lru_cache(maxsize=1)
-def compiler() -> Compiler:
-    """The compiler that is used here: a recent clang, else ziglang's, else an older clang. Raises EbpflabError."""
+def compilers() -> tuple[Compiler, ...]:
+    """The compilers that are here, the best first: a recent clang, ziglang's, an older clang."""
     clang, zig = _clang(), _zig()
-    for candidate in (clang if clang and clang.version >= _WANTED_VERSION else None, zig, clang):
-        if candidate:
-            return candidate
+    recent = clang is not None and clang.version >= _WANTED_VERSION
+    return tuple(c for c in ((clang, zig) if recent else (zig, clang)) if c)
+
+
+def compiler() -> Compiler:
+    """The compiler that is used here. Raises EbpflabError if there is none."""
+    for found in compilers():
+        return found
     raise EbpflabError("no C compiler that makes BPF", where="compile",
                        hint='pip install "ebpflab[c]", or install clang (Debian: apt-get install clang)')
 
@@ -109,19 +114,26 @@ _FLAGS = ("-O2", "-g", "-c", "-fno-stack-protector", "-fno-color-diagnostics", "
           "-Wno-unused-function", "-Wno-unused-value", "-Wno-pointer-sign", "-Wno-compare-distinct-pointer-types")
 
 
+#: machine (uname -m) -> what bpf_tracing.h calls it: where function arguments are
+_ARCHES = {"x86_64": "x86", "AMD64": "x86", "aarch64": "arm64", "arm64": "arm64", "riscv64": "riscv"}
+
+
 def compile_c(source: str, *, file: str = "<cell>", mcpu: str = "v3", flags: Sequence[str] = (),
-              include: Sequence[str | Path] = ()) -> Compiled:
+              include: Sequence[str | Path] = (), machine: str = "", using: Compiler | None = None) -> Compiled:
     """Compile C for BPF, with BTF and line information.
 
-    ``include`` are folders searched first (for a kernel's ``vmlinux.h``). Raises CompileError at the first error.
+    ``include`` are folders searched first (for a kernel's ``vmlinux.h``); ``machine`` (default: this one) is where
+    the program will run, as ``uname -m`` says it. Raises CompileError at the first error.
     """
-    with_ = compiler()
+    with_ = using or compiler()
+    arch = _ARCHES.get(machine or platform.machine())
     # a real file of that name: compilers put its lines into the BTF, and the kernel prints them in its log
     name = (re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(file).stem).strip("_.-") or "cell") + ".c"
     folders = (*map(str, include), str(INCLUDE), *with_.system)
     with tempfile.TemporaryDirectory(prefix="ebpflab-") as folder:
         Path(folder, name).write_text(source)
-        command = (*with_.command, f"-mcpu={mcpu}", *_FLAGS, *(f"-I{f}" for f in folders), *flags, name, "-o", "out.o")
+        command = (*with_.command, f"-mcpu={mcpu}", *_FLAGS, *((f"-D__TARGET_ARCH_{arch}",) if arch else ()),
+                   *(f"-I{f}" for f in folders), *flags, name, "-o", "out.o")
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=folder)
         except subprocess.TimeoutExpired:

@@ -1,0 +1,1 @@
+#include "../bpf_core_read.h"
