@@ -6,9 +6,11 @@ first rewritten to numbers, then looked up in the same table; jumps are patched 
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cached_property, partial
 
 from ..abi import HELPER_IDS, HELPER_NAMES
 from ..abi.constants import CONSTANTS
@@ -18,11 +20,10 @@ from ..spec import ProgramSpec, SourceLine
 from . import messages
 from .directives import EMITTING, Declared, DirectiveError, declare
 from .expressions import evaluate
-from .forms import DIALECTS, FORMS, KERNEL_FORMS, KEYWORDS, OPERAND, OperandError, number, shape
+from .forms import DIALECTS, FORMS, KERNEL_FORMS, KEYWORDS, SPLIT, OperandError, number, reader, shape
 
 _NAME = r"[A-Za-z_.$][\w.$]*"
 _LABEL = re.compile(rf"\s*({_NAME}|\d+)\s*:(?!:)")
-_LABELS = re.compile(rf"^[ \t]*(?:[0-9a-f]{{16}} <)?({_NAME})>?:", re.M)
 _DIRECTIVE = re.compile(r"\s*\.(\w+)(?=\s|$)[ \t]*(.*)$")
 _DIRECTIVES = re.compile(r"^[ \t]*\.(\w+)(?=\s|$)[ \t]*(.*)$", re.M)
 _SECTION = re.compile(r"\s*[0-9a-f]{16} <([^>]+)>:\s*$")                          # llvm-objdump's function head
@@ -44,6 +45,8 @@ _INT = r"(?:0[xX][0-9a-fA-F]+|\d+)"
 _SUM = re.compile(rf"[+-]?\s*(?<![\w.]){_INT}(?:\s*(?:<<|>>|[-+*/%&|^])\s*~?{_INT})+")
 _SIGNS = re.compile(r"([+-])\s*([+-])(?=\s*[\d])")
 _WIDE = bits.LD | bits.IMM | bits.DW
+#: the distance of these is in imm
+_FAR = (bits.JMP32 | bits.JA, bits.JMP | bits.CALL, _WIDE)
 _MEMO_LIMIT = 20_000
 
 _memos: dict[str, dict[str, object]] = {name: {} for name in FORMS}
@@ -58,14 +61,24 @@ def assemble(text: str, *, type: str = "xdp", name: str = "prog", license: str =
     """
     if syntax not in FORMS:
         raise EbpflabError(f"unknown syntax {syntax!r}", hint="known: auto, " + ", ".join(DIALECTS))
-    return _Assembly(text, file, syntax).run({"type": type, "name": name, "license": license})
+    collecting = gc.isenabled()
+    gc.disable()       # a program is no garbage: a third of the time went into looking for some
+    try:
+        return _Assembly(text, file, syntax).run({"type": type, "name": name, "license": license})
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class _Lines(Mapping):
     """Slot -> SourceLine, made when asked for: a program of 1e5 lines needs few of them."""
 
-    def __init__(self, file: str, source: list[str], starts: dict[int, int]):
-        self.file, self.source, self.starts = file, source, starts
+    def __init__(self, file: str, source: list[str], starts: list[int], numbers: list[int]):
+        self.file, self.source, self._pairs = file, source, (starts, numbers)
+
+    @cached_property
+    def starts(self) -> dict[int, int]:
+        return dict(zip(*self._pairs, strict=True))
 
     def __getitem__(self, pc: int) -> SourceLine:
         line = self.starts[pc]
@@ -100,7 +113,7 @@ class _Assembly:
         text = self.text
         if "/*" in text:
             text = _BLOCK.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
-        self.known_labels = set(_LABELS.findall(text)) if ":" in text else set()
+        self.known_labels = _labels(text)
         if "." in text:
             self._directives(text)
         self.names = {**CONSTANTS, **self.declared.constants}
@@ -108,12 +121,11 @@ class _Assembly:
         numbers, starts = self._statements(text.splitlines())
         self._patch()
         first = self.declared.options.get("name", options["name"])
-        make = Insn._make
         return ProgramSpec(
-            tuple([make(slot) for slot in self.slots]), maps=tuple(self.declared.maps),
+            tuple(map(partial(tuple.__new__, Insn), self.slots)), maps=tuple(self.declared.maps),
             labels={pc: name for name, pc in reversed(self.labels.items())},
             functions={0: first, **self.functions} if self.slots else {},
-            lines=_Lines(self.file, self.lines, dict(zip(starts, numbers, strict=True))), source=self.text,
+            lines=_Lines(self.file, self.lines, starts, numbers), source=self.text,
             **{**options, **self.declared.options},
         )
 
@@ -135,33 +147,52 @@ class _Assembly:
             raise self._error(error.what, "", error.hint) from None
 
     def _statements(self, lines: list[str]) -> tuple[list[int], list[int]]:
-        split, known, slots_ = OPERAND.split, self.memo.get, self.slots
+        """Every statement in order; returns source line and first slot of each."""
+        split, known, slots_, labels = SPLIT, self.memo.get, self.slots, self.known_labels
         emit = slots_.append
         numbers: list[int] = []
         starts: list[int] = []
-        for self_line, text in enumerate(lines, 1):
+        defined, functions = self.labels, self.declared.functions
+        for line, text in enumerate(lines, 1):
             parts = split(text)
             read = known("\0".join(parts[::2]))
             before = len(slots_)
-            if read is None:
-                self.line = self_line
-                self._line(text)
-                for at in range(before, len(slots_)):
-                    if at == before or slots_[at][0] or slots_[at - 1][0] != _WIDE:
-                        numbers.append(self_line)
-                        starts.append(at)
-                continue
-            numbers.append(self_line)
-            starts.append(before)
-            try:
-                read(parts, emit)
-            except OperandError as error:
-                self.line = self_line
-                raise self._operand(parts, 0, error) from None
+            if read is None and labels:
+                # the commonest lines with a name in them: a label, a jump to one
+                if text[-1:] == ":" and (label := text[:-1].strip()) in labels and label not in defined:
+                    defined[label] = before
+                    if label in functions:
+                        self.functions[before] = label
+                    continue
+                head, _, label = text.rpartition(" ")
+                if label in labels and ("goto" in head or head.lstrip()[:1] == "j"):
+                    parts = split(f"{head} +0")
+                    read = known("\0".join(parts[::2]))
+                    if read is not None:
+                        self.fixups.append((before, label, line, len(head) + 1))
+            if read is not None:
+                try:
+                    read(parts, emit)
+                except OperandError:
+                    pass               # read again below, where errors get their place
+                else:
+                    numbers.append(line)
+                    starts.append(before)
+                    continue
+            self.line = line
+            self._line(text)
+            for at in range(before, len(slots_)):
+                if at == before or slots_[at][0] or slots_[at - 1][0] != _WIDE:
+                    numbers.append(line)
+                    starts.append(at)
         return numbers, starts
 
     def _line(self, text: str) -> None:
         """A line that is not in the memo: comment, label, directive, names, several statements."""
+        kernel = _KERNEL.match(text)
+        if kernel:
+            self._kernel(kernel, text.split(";", 1)[0])
+            return
         text = _uncomment(text)
         if text.isspace() or not text:
             return
@@ -169,13 +200,6 @@ class _Assembly:
         if directive and not _LABEL.match(text):
             if directive[1] in EMITTING:
                 self._emit_raw(directive)
-            return
-        kernel = _KERNEL.match(text)
-        if kernel:
-            if self.syntax not in ("auto", "kernel"):
-                raise self._error("this line is in the kernel log's spelling", kernel[0].strip(),
-                                  f"syntax={self.syntax!r} was asked for; use auto or kernel")
-            self._statement(text.split(";", 1)[0], kernel.end(), int(kernel[1], 16))
             return
         head = _SECTION.match(text)
         if head:
@@ -192,41 +216,57 @@ class _Assembly:
                 self._statement(text[:end], at, None)
             at = end + 1
 
+    def _kernel(self, head: re.Match, text: str) -> None:
+        """A line of the kernel's log: "5: (b7) r0 = 2 ; R0=2"."""
+        if self.syntax not in ("auto", "kernel"):
+            raise self._error("this line is in the kernel log's spelling", head[0].strip(),
+                              f"syntax={self.syntax!r} was asked for; use auto or kernel")
+        opcode = int(head[1], 16)
+        parts = SPLIT(text[head.end():])
+        read = self.memo.get((opcode, "\0".join(parts[::2])))
+        if read is not None:
+            try:
+                read(parts, self.slots.append)
+                return
+            except OperandError:
+                pass                   # again, for its place
+        self._statement(text, head.end(), opcode)
+
     # -- one statement --------------------------------------------------------------------------------------
 
     def _statement(self, text: str, at: int, opcode: int | None) -> None:
         """``text[at:]`` is one statement; ``opcode`` is what a kernel line says in parentheses."""
         statement = text[at:].rstrip()
         statement = re.sub(r"\s*<[^<>]*>$", "", statement) if statement.endswith(">") else statement
-        parts = OPERAND.split(statement)
-        if self._read(parts, at, opcode):
+        numeric = statement[-1] in "fb" and _BRANCH.match(statement)       # goto 1f
+        if not numeric and self._read(statement, at, opcode, statement):
             return
         rewritten = self._names(statement, at)
-        if rewritten != statement:
-            changed = OPERAND.split(rewritten)
-            if self._read(changed, at, opcode, statement):
-                return
+        if rewritten != statement and self._read(rewritten, at, opcode, statement):
+            return
         raise messages.unreadable(self, statement, rewritten, at, opcode)
 
-    def _read(self, parts: list[str], at: int, opcode: int | None, original: str = "") -> bool:
-        key = shape(parts)
-        form = self.forms.get(key) if opcode is None else KERNEL_FORMS.get((opcode, key))
-        if form is None:
+    def _read(self, statement: str, at: int, opcode: int | None, original: str) -> bool:
+        parts = SPLIT(statement)
+        key, signs = shape(parts)
+        forms = self.forms.get(key) if opcode is None else KERNEL_FORMS.get((opcode, key))
+        if forms is None:
             return False
-        if opcode is None and not original:
-            if len(self.memo) > _MEMO_LIMIT:
-                self.memo.clear()
-            self.memo["\0".join(parts[::2])] = form.read
         try:
-            form.read(parts, self.slots.append)
+            read = reader(forms, signs)
+            read(parts, self.slots.append)
         except OperandError as error:
-            raise self._operand(parts, at, error, form, original) from None
+            raise messages.wrong_number(self, parts, signs, at, error, forms, original) from None
+        if len(self.memo) > _MEMO_LIMIT:
+            self.memo.clear()
+        raw = "\0".join(parts[::2])
+        self.memo[raw if opcode is None else (opcode, raw)] = read
         return True
 
     def _names(self, statement: str, at: int) -> str:
         """The statement with every name turned into a number (jumps to labels get a distance of 0 and a fixup)."""
         branch = _BRANCH.match(statement) or _MNEMONIC_BRANCH.match(statement)
-        if branch and not _REGISTER.match(branch[2]) and branch[2] not in self.declared.constants:
+        if branch and branch[2] != "pc" and not _REGISTER.match(branch[2]) and branch[2] not in self.declared.constants:
             self._fix(branch[2], at + branch.start(2))
             statement = f"{branch[1]}+0"
         call = _CALL.match(statement)
@@ -270,7 +310,7 @@ class _Assembly:
                 return f"{head}{id_}"
             return f"{head}kfunc#{id_}" + (f":{off}" if off else "")
         if how == "local" or (not how and name in self.known_labels):
-            self._fix(name, column, function=True)
+            self._fix(name, column)
             return f"{head}local +0" if how == "local" or self.syntax == "mnemonic" else f"{head}pc+0"
         plain = name.removeprefix("bpf_")
         if plain in HELPER_IDS:
@@ -297,7 +337,7 @@ class _Assembly:
         if name in self.names:
             return None
         if name in self.known_labels and not off:
-            self._fix(name, at + reference.start(2), function=True)
+            self._fix(name, at + reference.start(2))
             return f"{head}func[pc+0]{tail}"
         if ll or tail == "" or "&" in reference[0]:
             known = [*self.map_index, *self.declared.data, *self.names, *self.known_labels]
@@ -335,31 +375,31 @@ class _Assembly:
         if name in self.declared.functions:
             self.functions[len(self.slots)] = name
 
-    def _fix(self, label: str, column: int, function: bool = False) -> None:
-        self.fixups.append((len(self.slots), label, self.line, column if not function else ~column))
+    def _fix(self, label: str, column: int) -> None:
+        self.fixups.append((len(self.slots), label, self.line, column))
 
     def _patch(self) -> None:
         """Put distances into jumps, calls and function references."""
+        labels, slots_ = self.labels, self.slots
         for pc, label, line, column in self.fixups:
-            function, column = column < 0, column if column >= 0 else ~column
-            self.line = line
-            target = self._target(label, pc, column)
-            opcode, dst, src, off, imm = self.slots[pc]
+            target = labels.get(label)
+            if target is None:
+                target = self._target(label, pc, line, column)
+            opcode, dst, src, off, imm = slots_[pc]
             distance = target - pc - 1
-            if opcode in (bits.JMP32 | bits.JA, bits.JMP | bits.CALL, _WIDE):
+            if opcode in _FAR:
                 imm = distance
+                if opcode != bits.JMP32 | bits.JA:
+                    self.functions[target] = label
             elif -0x8000 <= distance <= 0x7FFF:
                 off = distance
             else:
+                self.line = line
                 raise self._error(f"label {label!r} is {distance} slots away, a jump reaches 32767", column,
                                   "gotol (ja32) reaches farther", length=len(label))
-            self.slots[pc] = (opcode, dst, src, off, imm)
-            if function:
-                self.functions[target] = label
+            slots_[pc] = (opcode, dst, src, off, imm)
 
-    def _target(self, label: str, pc: int, column: int) -> int:
-        if label in self.labels:
-            return self.labels[label]
+    def _target(self, label: str, pc: int, line: int, column: int) -> int:
         if label[0].isdigit():
             places = [at for name, at in self.numeric if name == label[:-1]]
             forward = label[-1] == "f"
@@ -370,6 +410,7 @@ class _Assembly:
             for at, slot in enumerate(self.slots):
                 if slot[0] == bits.JMP | bits.EXIT and not (at and self.slots[at - 1][0] == _WIDE):
                     return at
+        self.line = line
         near = get_close_matches(label, self.labels, 1)
         raise self._error(f"label {label!r} is not defined", column, f"did you mean {near[0]!r}?" if near else
                           "put it as NAME: before an instruction", length=len(label))
@@ -387,9 +428,15 @@ class _Assembly:
         return AsmError(what, source=self.text, file=self.file, line=max(self.line, 1), column=at + 1,
                         length=length or 1, hint=hint)
 
-    def _operand(self, parts: list[str], at: int, error: OperandError, form=None, original: str = "") -> AsmError:
-        """Find the operand that was wrong, by converting each again."""
-        return messages.wrong_operand(self, parts, at, error, form or self.forms.get(shape(parts)), original)
+
+def _labels(text: str) -> set[str]:
+    """Names that stand before a colon: the labels, known before the pass so that a call can mean one."""
+    found = set()
+    for before in text.split(":")[:-1]:
+        word = before[max(before.rfind("\n"), before.rfind(";"), before.rfind(" ")) + 1:].strip("\t<>")
+        if _WORD.fullmatch(word):
+            found.add(word)
+    return found
 
 
 def _uncomment(text: str) -> str:

@@ -1,12 +1,12 @@
 """From the templates of ``isa.table`` to functions: printers, and readers found by a statement's shape.
 
-A statement is split into *literals* and *operands* (register numbers and numbers)::
+A statement is split at its numbers (``r2`` is the letter r and the number 2)::
 
-    r1 = *(u32 *)(r2 + 4)     literals  "r", " = *(u32 *)(r", " ", ")"      operands  1  2  "+ 4"
+    r1 = *(u32 *)(r2 - 4)     literals  "r", " = *(u", " *)(r", " - ", ")"      numbers  1  32  2  4
 
-The literals without their optional blanks are the statement's *shape*.  Every template, filled with sample
-operands and split in the same way, gives a shape of the table, so that one dictionary look-up finds the row, and
-what can be printed can be read.
+The literals without optional blanks are the statement's *shape*, signs before numbers apart.  Every template, filled
+with sample numbers and split in the same way, gives a shape of the table: one dictionary look-up finds the row, and
+what can be printed can be read.  Readers and printers are compiled when first used.
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ from ..isa import OPS, Op
 from ..isa.bits import U32, U64
 
 DIALECTS = ("llvm", "kernel", "mnemonic")
-
-_NUMBER = r"(?<![\w.])(?:0[xX][0-9a-fA-F]+|\d+)(?![\w.])"
-OPERAND = re.compile(rf"((?<=\b[rw])\d+\b|[+-]?[ \t]*{_NUMBER})")
+SPLIT = re.compile(r"(\d\w*)").split
 FIELD = re.compile(r"\{(\w+)\}")
 _BLANKS = re.compile(r"\s+")
-_OPTIONAL = re.compile(r"(?<!\w) | (?!\w)")
+_SIGN = re.compile(r"\s*(\+\s*-|[+-])\s*\0")
+_OPTIONAL = re.compile(r"(?<![\w\0]) | (?![\w\0])")
 
 
 class OperandError(ValueError):
-    """An operand that does not fit its field; the assembler adds where it stands."""
+    """A number that does not fit its field; the assembler adds where it stands."""
+
+    def __init__(self, what: str, hint: str | None = None):
+        super().__init__(what)
+        self.hint = hint
 
 
-# -- operand values: dictionaries that fill themselves, the assembler's inner loop only looks up -----------------
+# -- numbers: dictionaries that fill themselves, the assembler's inner loop only looks up -------------------------
 
 class _Memo(dict):
-    """Operand text -> value; ``make`` computes what is missing. Bounded, numbers come from outside."""
+    """Digits -> value; ``make`` computes what is missing. Bounded, the digits come from outside."""
 
     def __init__(self, make: Callable[[str], object]):
         super().__init__()
@@ -49,44 +52,33 @@ class _Memo(dict):
 
 
 def number(text: str) -> int:
-    """An integer as the assembler reads it: decimal or 0x…, a sign may stand apart."""
-    plain = text.replace(" ", "").replace("\t", "")
-    digits = plain.lstrip("+-")
-    if len(digits) > 1 and digits[0] == "0" and digits[1] not in "xX":
-        raise OperandError(f"{digits} is octal in C and decimal elsewhere: write it without the leading zero or as 0x…")
-    return int(plain, 16 if digits[:2] in ("0x", "0X") else 10)
+    """An integer as the assembler reads it: decimal or 0x…, with a sign or without."""
+    digits = text.lstrip("+-")
+    if len(digits) > 1 and digits[0] == "0" and digits.isdigit():
+        raise OperandError(f"{digits} is octal in C and decimal elsewhere", "leave the leading zero out, or write 0x…")
+    try:
+        return int(text, 16 if digits[:2] in ("0x", "0X") else 10)
+    except ValueError:
+        raise OperandError(f"{text!r} is not a number", "numbers are written 42, -42 or 0x2a") from None
 
 
-def _ranged(what: str, bits: int, low: int, high: int):
-    """Values low..high, folded to a signed field of ``bits`` bits."""
-    sign = 1 << (bits - 1)
+def _ranged(what: str, bits: int, low: int, high: int, hint: str | None = None):
+    """A maker of values low..high, folded to a signed field of ``bits`` bits."""
+    sign_bit = 1 << (bits - 1)
 
     def make(text: str) -> int:
         value = number(text)
         if not low <= value <= high:
-            raise OperandError(f"{what} {value} does not fit {bits} bits ({low} to {high})")
-        return ((value + sign) & ((1 << bits) - 1)) - sign
+            raise OperandError(f"{what} {value} does not fit {bits} bits ({low} to {high})", hint)
+        return ((value + sign_bit) & ((1 << bits) - 1)) - sign_bit
     return make
 
 
 def _register(text: str) -> int:
-    value = int(text)
+    value = number(text)
     if value > 10:
         raise OperandError(f"register r{value} does not exist, there are r0 to r10")
     return value
-
-
-def _offset(text: str) -> int:
-    if "+" not in text and "-" not in text:
-        raise OperandError(f"a sign is missing before the offset {text.strip()}")
-    return _ranged("offset", 16, -0x8000, 0x7FFF)(text)
-
-
-def _jump(text: str) -> int:
-    try:
-        return _ranged("jump distance", 16, -0x8000, 0x7FFF)(text)
-    except OperandError as error:
-        raise OperandError(f"{error}; gotol (ja32) reaches farther") from None
 
 
 def _wide(text: str) -> tuple[int, int]:
@@ -96,95 +88,119 @@ def _wide(text: str) -> tuple[int, int]:
     return (((value & U32) ^ 0x8000_0000) - 0x8000_0000, (((value >> 32) & U32) ^ 0x8000_0000) - 0x8000_0000)
 
 
-def _imm(text: str) -> int:
-    try:
-        return _ranged("constant", 32, -0x8000_0000, U32)(text)
-    except OperandError as error:
-        raise OperandError(f"{error}; a wide load takes 64 bits: rN = VALUE ll, or lddw") from None
-
-
-REG, OFF, IMM, JUMP = _Memo(_register), _Memo(_offset), _Memo(_imm), _Memo(_jump)
-JUMP32 = _Memo(_ranged("jump distance", 32, -0x8000_0000, 0x7FFF_FFFF))
-KFUNC_OFF = _Memo(_ranged("BTF file descriptor index", 16, -0x8000, 0x7FFF))
-HALF = _Memo(lambda text: _ranged("address space", 16, 0, 0xFFFF)(text) & 0xFFFF)
-WIDE = _Memo(_wide)
+_MAKERS = {
+    "REG": _register,
+    "OFF": _ranged("offset", 16, -0x8000, 0x7FFF),
+    "IMM": _ranged("constant", 32, -0x8000_0000, U32, "a wide load takes 64 bits: r1 = VALUE ll, or lddw %r1, VALUE"),
+    "JUMP": _ranged("jump distance", 16, -0x8000, 0x7FFF, "gotol (ja32) reaches farther"),
+    "JUMP32": _ranged("jump distance", 32, -0x8000_0000, 0x7FFF_FFFF),
+    "KFUNC": _ranged("BTF file descriptor index", 16, -0x8000, 0x7FFF),
+    "HALF": _ranged("address space", 17, 0, 0xFFFF),
+    "WIDE": _wide,
+}
+#: (converter, sign) -> digits -> value
+VALUES = {(name, sign): _Memo(make if sign != "-" else lambda text, make=make: make("-" + text))
+          for name, make in _MAKERS.items() for sign in ("", "+", "-")}
 
 
 class _Field(NamedTuple):
     """How a template field is written.
 
     slot      the instruction field it fills
-    values    the converter (name of a memo above)
+    values    the converter (name of a maker above)
     prints    dialect -> Python expression of an f-string, "*" for all
     reads     sample texts, 9 stands for the number; the first is the usual one
+    signs     signs that may stand before the number ("" for none)
     """
 
     slot: str
     values: str
     prints: dict[str, str]
-    reads: tuple[str, ...]
+    reads: tuple[str, ...] = ("9",)
+    signs: tuple[str, ...] = ("", "+", "-")
 
 
 _DISTANCE = {"kernel": "pc{%s:+d}", "*": "{env.jump(pc, %s)}"}
+_UNSIGNED, _SIGNED = ("",), ("+", "-")
 FIELDS = {
-    "dst": _Field("dst", "REG", {"*": "{dst}"}, ("9",)),
-    "src": _Field("src", "REG", {"*": "{src}"}, ("9",)),
-    "off": _Field("off", "OFF", {"kernel": "{off:+d}", "mnemonic": "{off:+d}",
-                                 "llvm": "{'-' if off < 0 else '+'} {abs(off)}"}, ("+9", "")),
-    "imm": _Field("imm", "IMM", {"*": "{imm}"}, ("9",)),
-    "cmp": _Field("imm", "IMM", {"*": "{imm}", "kernel": "0x{imm & 0xffffffff:x}"}, ("9",)),
-    "index": _Field("imm", "IMM", {"kernel": " + {imm}", "*": "{f' {imm:+d}' if imm else ''}"}, ("+9", "+ -9", "")),
-    "imm64": _Field("imm", "WIDE", {"llvm": "{env.signed(imm, next)}", "*": "0x{env.unsigned(imm, next):x}"}, ("9",)),
-    "high": _Field("high", "HALF", {"*": "{imm >> 16 & 0xffff}"}, ("9",)),
-    "low": _Field("low", "HALF", {"*": "{imm & 0xffff}"}, ("9",)),
-    "next": _Field("next", "IMM", {"*": "{f'{next:+d}' if next else ''}"}, ("+9", "")),
-    "jump": _Field("off", "JUMP", {k: v % "off" for k, v in _DISTANCE.items()}, ("+9", "pc+9")),
-    "jump32": _Field("imm", "JUMP32", {k: v % "imm" for k, v in _DISTANCE.items()}, ("+9", "pc+9")),
-    "callee": _Field("imm", "JUMP32", {"kernel": "pc{imm:+d}", "*": "{env.callee(pc, imm)}"}, ("pc+9",)),
-    "map": _Field("imm", "IMM", {"*": "{env.map(imm)}"}, ("9",)),
-    "helper": _Field("imm", "IMM", {"kernel": "{env.helper_id(imm)}", "*": "{env.helper(imm)}"}, ("9",)),
+    "dst": _Field("dst", "REG", {"*": "{dst}"}, signs=_UNSIGNED),
+    "src": _Field("src", "REG", {"*": "{src}"}, signs=_UNSIGNED),
+    "off": _Field("off", "OFF", {"kernel": "{off:+d}", "llvm": "{'-' if off < 0 else '+'} {abs(off)}",
+                                 "mnemonic": "{f'{off:+d}' if off else ''}"}, ("+9", ""), _SIGNED),
+    "imm": _Field("imm", "IMM", {"*": "{imm}"}),
+    "cmp": _Field("imm", "IMM", {"*": "{imm}", "kernel": "0x{imm & 0xffffffff:x}"}),
+    "index": _Field("imm", "IMM", {"kernel": " + {imm}", "*": "{f' {imm:+d}' if imm else ''}"}, ("+9", ""), _SIGNED),
+    "imm64": _Field("imm", "WIDE", {"llvm": "{env.signed(imm, next)}", "*": "0x{env.unsigned(imm, next):x}"}),
+    "high": _Field("high", "HALF", {"*": "{imm >> 16 & 0xffff}"}, signs=_UNSIGNED),
+    "low": _Field("low", "HALF", {"*": "{imm & 0xffff}"}, signs=_UNSIGNED),
+    "next": _Field("next", "IMM", {"*": "{f'{next:+d}' if next else ''}"}, ("+9", ""), _SIGNED),
+    "jump": _Field("off", "JUMP", {k: v % "off" for k, v in _DISTANCE.items()}, ("+9", "9", "pc+9")),
+    "jump32": _Field("imm", "JUMP32", {k: v % "imm" for k, v in _DISTANCE.items()}, ("+9", "9", "pc+9")),
+    "callee": _Field("imm", "JUMP32", {"kernel": "pc{imm:+d}", "*": "{env.callee(pc, imm)}"}, ("pc+9",), _SIGNED),
+    "map": _Field("imm", "IMM", {"*": "{env.map(imm)}"}),
+    # a helper's number has no plus: "call +4" would be a distance in other tools
+    "helper": _Field("imm", "IMM", {"kernel": "{env.helper_id(imm)}", "*": "{env.helper(imm)}"}, signs=("", "-")),
     "kfunc": _Field("imm", "IMM", {"*": "{env.kfunc(imm, off)}"}, ("kfunc#9", "kfunc#9:9")),
 }
 
 
-# -- printers -------------------------------------------------------------------------------------------------
+# -- printers -----------------------------------------------------------------------------------------------------
 
-def _printer(op: Op, dialect: str) -> Callable:
-    def expression(match: re.Match) -> str:
-        prints = FIELDS[match[1]].prints
-        return prints.get(dialect, prints.get("*"))
+class _Printers(dict):
+    """Row -> function(pc, dst, src, off, imm, next, env) that prints it in one dialect."""
 
-    template = getattr(op, dialect)
-    if dialect == "mnemonic":      # [%r1+0] is written [%r1]
-        template = template.replace("{off}]", "{zoff}]")
-    body = FIELD.sub(lambda m: "{f'{off:+d}' if off else ''}" if m[1] == "zoff" else expression(m), template)
-    prefix = f"({op.opcode:02x}) " if dialect == "kernel" else ""
-    return eval(f'lambda pc, dst, src, off, imm, next, env: f"{prefix}{body}"')
+    def __init__(self, dialect: str):
+        super().__init__()
+        self.dialect = dialect
+
+    def __missing__(self, op: Op) -> Callable:
+        def expression(match: re.Match) -> str:
+            prints = FIELDS[match[1]].prints
+            return prints.get(self.dialect) or prints["*"]
+
+        prefix = f"({op.opcode:02x}) " if self.dialect == "kernel" else ""
+        body = FIELD.sub(expression, getattr(op, self.dialect))
+        self[op] = eval(f'lambda pc, dst, src, off, imm, next, env: f"{prefix}{body}"')
+        return self[op]
 
 
-PRINTERS: dict[str, dict[Op, Callable]] = {d: {op: _printer(op, d) for op in OPS} for d in DIALECTS}
+PRINTERS: dict[str, dict[Op, Callable]] = {dialect: _Printers(dialect) for dialect in DIALECTS}
 
 
-# -- readers --------------------------------------------------------------------------------------------------
+# -- readers ------------------------------------------------------------------------------------------------------
 
 class Form(NamedTuple):
-    """One way to write one instruction. ``read(parts, emit)`` makes its slots out of the split statement."""
+    """One way to write one instruction.
+
+    ``numbers`` has for each number of the split statement the field it fills, or the digits that must stand there.
+    """
 
     op: Op
     template: str
-    read: Callable
-    operands: tuple[tuple[int, str], ...]     # index into the split statement, name of the converter
-    sample: str
+    numbers: tuple[tuple[str, str], ...]     # (field name, "") or ("", digits)
+
+    def fits(self, parts: list[str]) -> bool:
+        return all(not digits or parts[2 * i + 1] == digits for i, (_, digits) in enumerate(self.numbers))
 
 
-def shape(parts: list[str]) -> str:
-    """The literals of a split statement in one spelling."""
-    return _OPTIONAL.sub("", _BLANKS.sub(" ", "\0".join(parts[::2]).strip().replace("%r\0", "r\0")))
+def shape(parts: list[str]) -> tuple[str, tuple[str, ...]]:
+    """The literals of a split statement in one spelling, and the sign before each number."""
+    text = _BLANKS.sub(" ", "\0".join(parts[::2]).strip()).replace("%r\0", "r\0")
+    if "+" not in text and "-" not in text:
+        return _OPTIONAL.sub("", text), ("",) * (len(parts) // 2)
+    signs: dict[int, str] = {}
+
+    def unsign(match: re.Match) -> str:
+        signs[text.count("\0", 0, match.end()) - 1] = match[1][-1]
+        return " \0"
+
+    bare = _SIGN.sub(unsign, text)
+    return _OPTIONAL.sub("", bare), tuple(signs.get(i, "") for i in range(len(parts) // 2))
 
 
 def _samples(template: str):
-    """Every sample text of a template, each with the spans of its fields: [(start, end, field)]."""
-    found = [("", ())]
+    """Every sample text of a template, each with the spans of its fields: (start, end, field)."""
+    found: list[tuple[str, tuple]] = [("", ())]
     at = 0
     for match in FIELD.finditer(template):
         literal = template[at:match.start()]
@@ -194,69 +210,140 @@ def _samples(template: str):
     return [(text + template[at:], spans) for text, spans in found]
 
 
-def _unequal(text: str, required: str) -> None:
-    raise OperandError(f"{text.strip()} stands where the instruction has only {required}")
+def _forms(op: Op, template: str):
+    """(shape, Form) for every sample of a template."""
+    for sample, spans in _samples(template):
+        parts = SPLIT(sample)
+        numbers, end = [], 0
+        for index in range(1, len(parts), 2):
+            end += len(parts[index - 1]) + len(parts[index])
+            field = next((name for start, stop, name in spans if start < end <= stop), "")
+            numbers.append((field, "" if field else parts[index]))
+        yield shape(parts)[0], Form(op, template, tuple(numbers))
 
 
-def _reader(op: Op, template: str, sample: str, spans) -> Form:
-    """Compile the function that turns the split statement into slots."""
-    values = {"dst": str(op.fixed.get("dst", 0)), "src": str(op.fixed.get("src", 0)),
-              "off": str(op.fixed.get("off", 0)), "imm": str(op.fixed.get("imm", 0)), "next": "0"}
-    checks, operands, index_of = [], [], {}
-    for number_, match in enumerate(OPERAND.finditer(sample)):
-        index = 2 * number_ + 1
-        field = next((name for start, end, name in spans if start < match.end() <= end), None)
-        if field is None:              # a register that the instruction does not choose: r0 of cmpxchg
-            checks.append(f"if p[{index}] != {match[0]!r}: unequal(p[{index}], {match[0]!r})")
+def _tables():
+    """shape -> forms for each dialect and for ``auto``; (opcode, shape) -> forms for lines with the kernel's "(b7)"."""
+    by_dialect: dict[str, dict[str, list[Form]]] = {name: {} for name in (*DIALECTS, "auto")}
+    by_opcode: dict[tuple[int, str], list[Form]] = {}
+    owner: dict[tuple, Op] = {}
+    for op in OPS:
+        for dialect in DIALECTS:
+            also = [text for name, text in op.also if (name == "mnemonic") == (dialect == "mnemonic")]
+            for template in dict.fromkeys((getattr(op, dialect), *also)):
+                for key, form in _forms(op, template):
+                    if dialect != "mnemonic":
+                        _add(by_opcode.setdefault((op.opcode, key), []), form)
+                    if dialect == "kernel" and op.kind == "lddw":
+                        continue       # without "(18)" the log's r1 = 0x5 cannot be told from a move
+                    digits = tuple(d for _, d in form.numbers)
+                    if owner.setdefault((key, digits), op) is not op:
+                        raise AssertionError(f"{op.name} and {owner[key, digits].name} are both written {template!r}")
+                    for name in (dialect, "auto"):
+                        _add(by_dialect[name].setdefault(key, []), form)
+    return by_dialect, by_opcode
+
+
+def _add(forms: list[Form], form: Form) -> None:
+    if all(old.numbers != form.numbers or old.op is not form.op for old in forms):
+        forms.append(form)
+
+
+_compiled: dict[tuple[int, tuple[str, ...]], Callable] = {}
+
+
+def reader(forms: list[Form], signs: tuple[str, ...]) -> Callable:
+    """A function (parts, emit) for one shape of the tables below, compiled once."""
+    key = id(forms), signs
+    if key not in _compiled:
+        _compiled[key] = _choice(forms, signs)
+    return _compiled[key]
+
+
+def _choice(forms: list[Form], signs: tuple[str, ...]) -> Callable:
+    """Rows that differ in digits only (u8, u16 …) are told apart by them."""
+    first, *others = forms
+    if not others:
+        return _compile(*_source(first, signs), str(first.op.opcode))
+    at = next(2 * i + 1 for i, (_, digits) in enumerate(first.numbers)
+              if digits and any(form.numbers[i] != first.numbers[i] for form in others))
+    digits_of = [form.numbers[at // 2][1] for form in forms]
+
+    def unknown(digits: str):
+        raise OperandError(f"{digits} cannot stand here",
+                           "known: " + ", ".join(sorted(set(digits_of), key=lambda d: (len(d), d))))
+
+    sources = [_source(form, signs, skip=at) for form in forms]
+    if all(body == sources[0][0] for body, _ in sources) and len(set(digits_of)) == len(forms):
+        opcodes = _Memo(unknown)
+        opcodes.update(zip(digits_of, (form.op.opcode for form in forms), strict=True))
+        return _compile(sources[0][0], {**sources[0][1], "opcodes": opcodes}, f"opcodes[p[{at}]]")
+    chosen = _Memo(unknown)
+    for digits in set(digits_of):
+        chosen[digits] = _choice([form for form, d in zip(forms, digits_of, strict=True) if d == digits], signs)
+
+    def read(parts, emit):
+        chosen[parts[at]](parts, emit)
+    return read
+
+
+def _same(name: str, want: str, have: str) -> None:
+    if want != have:
+        raise OperandError(f"register {have} stands where {name} takes only register {want}")
+
+
+def _source(form: Form, signs: tuple[str, ...], skip: int = 0) -> tuple[list[str], dict[str, object]]:
+    """Python statements that turn the numbers of one form into slots, and the names they use."""
+    op = form.op
+    values = {name: str(op.fixed.get(name, 0)) for name in ("dst", "src", "off", "imm")} | {"next": "0"}
+    scope: dict[str, object] = {"same": _same}
+    body, index_of = [], {}
+    for i, (field, digits) in enumerate(form.numbers):
+        at = 2 * i + 1
+        if not field:
+            body += [f"if p[{at}] != {digits!r}: same({op.name!r}, {digits!r}, p[{at}])"] if at != skip else []
             continue
-        slot, memo = FIELDS[field].slot, FIELDS[field].values
+        slot, memo, _, _, allowed = FIELDS[field]
         if field == "kfunc" and slot in index_of:
-            slot, memo = "off", "KFUNC_OFF"
+            slot, memo = "off", "KFUNC"
+        if signs[i] not in allowed:
+            if not signs[i]:
+                raise OperandError("a sign is missing before the number", "offsets are written + 4 or - 4")
+            raise OperandError(f"{signs[i]} cannot stand here")
         if slot in index_of:           # r1 = -r1, the same register twice
-            checks.append(f"if p[{index}] != p[{index_of[slot]}]: unequal(p[{index}], p[{index_of[slot]}])")
+            first = index_of[slot]
+            body.append(f"if p[{at}] != p[{first}]: same({op.verb!r}, p[{first}], p[{at}])")
             continue
-        index_of[slot] = index
-        operands.append((index, memo))
-        values[slot] = f"{memo}[p[{index}]]"
+        index_of[slot] = at
+        name = memo + {"+": "_plus", "-": "_minus", "": ""}[signs[i]]
+        scope[name] = VALUES[memo, signs[i]]
+        values[slot] = f"{name}[p[{at}]]"
     if "high" in values:
-        values["imm"] = f"(({values['high']} << 16 | {values['low']}) ^ 0x80000000) - 0x80000000"
-    body = [*checks]
-    if op.kind == "lddw" and values["imm"].startswith("WIDE"):
+        values["imm"] = f"((({values['high']} << 16 | {values['low']}) ^ 0x80000000) - 0x80000000)"
+    if "WIDE" in values["imm"]:
         body.append(f"low, high = {values['imm']}")
         values |= {"imm": "low", "next": "high"}
     fields = ", ".join(values[name] for name in ("dst", "src", "off", "imm"))
     if op.kind == "lddw":
-        body += [f"first, second = ({op.opcode}, {fields}), (0, 0, 0, 0, {values['next']})", "out(first); out(second)"]
-    else:
-        body.append(f"out(({op.opcode}, {fields}))")
-    scope = {"REG": REG, "OFF": OFF, "IMM": IMM, "JUMP": JUMP, "JUMP32": JUMP32, "WIDE": WIDE, "HALF": HALF,
-             "KFUNC_OFF": KFUNC_OFF, "unequal": _unequal}
-    exec("def read(p, out):\n    " + "\n    ".join(body), scope)
-    return Form(op, template, scope["read"], tuple(operands), sample)
+        return [*body, f"first, second = (OPCODE, {fields}), (0, 0, 0, 0, {values['next']})",
+                "out(first)", "out(second)"], scope
+    return [*body, f"out((OPCODE, {fields}))"], scope
 
 
-def _tables():
-    """shape -> Form for each dialect and for ``auto``; (opcode, shape) -> Form for lines with the kernel's "(b7)"."""
-    by_dialect: dict[str, dict[str, Form]] = {name: {} for name in (*DIALECTS, "auto")}
-    by_opcode: dict[tuple[int, str], Form] = {}
-    for op in OPS:
-        for dialect in DIALECTS:
-            templates = [getattr(op, dialect), *(t for d, t in op.also if (d == "mnemonic") == (dialect == "mnemonic"))]
-            for template in templates:
-                for sample, spans in _samples(template):
-                    form = _reader(op, template, sample, spans)
-                    key = shape(OPERAND.split(sample))
-                    if dialect != "mnemonic":
-                        by_opcode.setdefault((op.opcode, key), form)
-                    if dialect == "kernel" and op.kind == "lddw":
-                        continue       # without "(18)" the log's r1 = 0x5 cannot be told from a move
-                    for name in (dialect, "auto"):
-                        old = by_dialect[name].setdefault(key, form)
-                        if old.op is not op:
-                            raise AssertionError(f"{op.name} and {old.op.name} are both written {sample!r}")
-    return by_dialect, by_opcode
+def _compile(body: list[str], scope: dict[str, object], opcode: str) -> Callable:
+    exec("def read(p, out):\n    " + "\n    ".join(body).replace("OPCODE", opcode), scope)
+    return scope["read"]
 
 
 FORMS, KERNEL_FORMS = _tables()
+
+
+def _words():
+    for op in OPS:
+        for template in (op.llvm, op.kernel, op.mnemonic, *(text for _, text in op.also)):
+            yield from re.findall(r"[A-Za-z_]\w*", re.sub(r"[rw]\d|[rw]?\{\w+\}", " ", template))
+    yield from ("pc", "kfunc")
+
+
 #: words that belong to the language, in any dialect
-KEYWORDS = frozenset(re.findall(r"[A-Za-z_]\w*", re.sub(r"\b[rw]\0", " ", " ".join(FORMS["auto"]))))
+KEYWORDS = frozenset(_words())

@@ -210,11 +210,11 @@ def _atomics(size, bits):
     at, place, mem = f"(u{bits} *)(r{{dst}} {{off}})", "r{dst} {off}", "[%r{dst}{off}]"
     r = "r" if bits == 64 else "w"       # LLVM; the kernel's log writes r for both
 
-    def row(name, verb, since, code, llvm, kernel, mnemonic, isa="v3", also_llvm=(), also_mnemonic=()):
+    def row(name, verb, since, code, llvm, kernel, mnemonic, isa="v3", also_mnemonic=()):
         rfc = bool(since < "6")
         return _op(name, opcode, "atomic", verb, bits, "x", "dst src off", f"atomic{bits}" if rfc else "", isa,
                    since, "5.3" if rfc else "",
-                   {"llvm": llvm, "kernel": kernel, "mnemonic": mnemonic, "also_llvm": also_llvm,
+                   {"llvm": llvm, "kernel": kernel, "mnemonic": mnemonic, "also_llvm": (kernel,),
                     "also_mnemonic": also_mnemonic}, imm=code)
 
     if bits >= 32:
@@ -222,8 +222,8 @@ def _atomics(size, bits):
         for verb, code, sign in _FETCHED:
             text = f"lock *{at} {sign} "
             first = ("3.18", "v1") if verb == "add" else ("5.12", "v3")
-            yield row(f"atomic_{verb}{tail}", verb, first[0], code, text + "r{src}", text + "r{src}",
-                      f"lock {verb}{tail} {mem}, %r{{src}}", first[1], (text + "w{src}",) if bits == 32 else ())
+            yield row(f"atomic_{verb}{tail}", verb, first[0], code, f"{text}{r}{{src}}", text + "r{src}",
+                      f"lock {verb}{tail} {mem}, %r{{src}}", first[1])
             yield row(f"atomic_fetch_{verb}{tail}", "fetch_" + verb, "5.12", code | b.FETCH,
                       f"{r}{{src}} = atomic_fetch_{verb}({at}, {r}{{src}})",
                       f"r{{src}} = atomic{wide}_fetch_{verb}({at}, r{{src}})",
