@@ -36,11 +36,12 @@ follow();
 </html>
 """
 # Without scripts (GitHub, a mail, a sanitized notebook) the text stays.
-FRAGMENT = """<div id="{id}"><pre>{text}</pre></div>
+FRAGMENT = """<div data-ebpflab="{id}"><pre>{text}</pre></div>
 <style>{style}</style>
 <script type="module">
 {module}
-mount(document.getElementById("{id}"), {data}).catch((error) => console.error("ebpflab: " + error));
+const data = {data};
+for (const root of document.querySelectorAll('[data-ebpflab="{id}"]:not(.ebpflab)')) mount(root, data);
 </script>"""
 
 
@@ -52,7 +53,7 @@ def trace_page(trace: Trace, *, embed: bool = False) -> str:
     """
     data = static_data(trace)
     fragment = FRAGMENT.format(
-        id=f"ebpflab-{_digest(data)}", text=escape(trace_text(trace)), style=style(),
+        id=_digest(data), text=escape(trace_text(trace)), style=style(),
         module=module().replace("export { mount };", "").replace("export default { render };", ""),
         data=json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
     )

@@ -1,7 +1,7 @@
 // The browser's half of ebpflab.view.live.Chart.
 //
-// kernel -> page   {op: "bokeh"} + gzip of bokeh.min.js      once a page, from the installed bokeh package
-//                  {op: "figure", view, item, points, kind}  a bokeh document
+// state            title, kind, window, figure (bokeh's JSON), bokeh (version), library (gzip, or empty)
+// kernel -> page   {op: "bokeh"} + gzip of bokeh.min.js      if the page has none, from the installed bokeh package
 //                  {op: "data", seq, mode, columns, rows, …} + one float64 block; mode "reset" starts over
 //                  {op: "status", …}                         counters, state, reason
 // page -> kernel   hello, ready, gone, ack, pause, resume, stop
@@ -95,9 +95,18 @@ class View {
     this.waiting = [];
     this.hidden = new Set();
     this.build(el);
+    this.kind = model.get("kind");
+    this.points = model.get("window");
     this.listener = (message, buffers) => this.receive(message, buffers).catch((error) => this.fail(error));
     model.on("msg:custom", this.listener);
-    this.send("ready", { bokeh: library(model.get("bokeh")) !== null });
+    const version = model.get("bokeh"), packed = model.get("library");
+    const have = library(version) !== null || packed?.byteLength > 0;
+    if (have) this.begin(packed);
+    this.send("ready", { bokeh: have });
+  }
+
+  begin(packed) {
+    this.ready ??= load(this.model.get("bokeh"), packed).then(() => this.embed()).catch((error) => this.fail(error));
   }
 
   send(op, more = {}) { this.model.send({ op, view: this.id, ...more }); }
@@ -132,8 +141,7 @@ class View {
 
   async receive(message, buffers) {
     if (message.view && message.view !== this.id) return;
-    if (message.op === "bokeh") await (this.loading = load(message.version, buffers[0]));
-    else if (message.op === "figure") await (this.embedding = this.embed(message));
+    if (message.op === "bokeh") this.begin(buffers[0]);
     else if (message.op === "status") this.report(message);
     else if (message.op === "data") {
       const raw = buffers[0];
@@ -142,32 +150,25 @@ class View {
       this.waiting.push([message, block]);
       if (this.waiting.length > 200) {    // a page out of sight while a cell runs: ask for everything anew
         this.waiting = [];
-        this.send("ready", { bokeh: true });
+        this.send("ready", { bokeh: library(this.model.get("bokeh")) !== null });
       }
       this.frame ??= requestAnimationFrame(() => this.draw());
     }
   }
 
-  async embed({ item, points, kind }) {
-    await this.loading;
-    this.kind = kind;
-    this.points = points;
-    this.plot.replaceChildren();
-    const views = await library(this.model.get("bokeh")).embed.embed_item(item, this.plot);
-    this.view = views.roots?.[0] ?? [...views][0];
-    this.figure = this.view.model;
+  async embed() {
+    const views = await library(this.model.get("bokeh")).embed.embed_item(JSON.parse(this.model.get("figure")), this.plot);
+    this.figure = (views.roots?.[0] ?? [...views][0]).model;
     this.source = this.figure.document.get_model_by_name("data");
     paint(this.figure, this.root);
-    this.unfollow?.();
-    this.unfollow = follow(() => requestAnimationFrame(() => this.figure && paint(this.figure, this.root)));
-    this.started = null;
+    this.unfollow = follow(() => requestAnimationFrame(() => paint(this.figure, this.root)));
+    this.frame ??= requestAnimationFrame(() => this.draw());
   }
 
   // Everything that came since the last frame goes into the figure at once; then the kernel hears of it.
   draw() {
     this.frame = null;
-    if (this.gone) return;
-    if (!this.source) { this.embedding?.then(() => { this.frame ??= requestAnimationFrame(() => this.draw()); }); return; }
+    if (this.gone || !this.source) return;
     const todo = this.waiting;
     this.waiting = [];
     for (const [message, block] of todo) this.apply(message, block);

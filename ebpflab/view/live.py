@@ -4,10 +4,14 @@ A thread of the chart's own takes readings from the stream, turns them into one 
 binary message. The page draws all that came since its last frame and answers. With two updates unanswered nothing
 more is sent: readings are gathered and go together later, so a slow browser gets fewer and larger updates instead of
 a queue, and is never seconds behind. BokehJS travels once a page, from the installed bokeh package.
+
+While a cell runs, a kernel without a subshell for us hears nothing from the page. A chart does not wait for that: its
+figure, and BokehJS for the first chart, come with the widget, and updates then go out slowly without being asked for.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import weakref
@@ -19,6 +23,7 @@ from pathlib import Path
 import anywidget
 import bokeh
 import traitlets
+from bokeh.embed import json_item
 
 from ..errors import EbpflabError, SpecError
 from ..stream import cells
@@ -29,7 +34,8 @@ from . import live_figures, live_models, live_still
 
 UPDATES = 20            # messages a second at most
 UNANSWERED = 2          # updates on their way at most
-BUSY_INTERVAL = 0.1     # while a cell runs and answers cannot come in: seconds between updates
+BUSY_INTERVAL = 0.1     # seconds between updates while a cell runs and answers cannot come in
+UNASKED_BYTES = 200_000 # a second at most, of whole histories sent before the page could ask
 LINGER = 5.0            # a chart without a view ends after this many seconds
 _HERE = Path(__file__).parent
 
@@ -58,7 +64,12 @@ class Chart(anywidget.AnyWidget):
     _esm = _HERE / "live.js"
     _css = _HERE / "live.css"
     title = traitlets.Unicode().tag(sync=True)
+    kind = traitlets.Unicode().tag(sync=True)
+    window = traitlets.Int().tag(sync=True)
+    figure = traitlets.Unicode().tag(sync=True)                         # bokeh's JSON of the empty figure
     bokeh = traitlets.Unicode(bokeh.__version__).tag(sync=True)
+    library = traitlets.Bytes().tag(sync=True)                          # BokehJS until the page has it, then empty
+    _page_has_library = False                                           # as far as this kernel knows
 
     def __init__(self, stream: Stream, kind: str = "line", *, y: str | None = None, by: str | None = None,
                  window: int = 300, bins: str = "auto", title: str = "", unit: str = "", height: int = 300,
@@ -69,19 +80,18 @@ class Chart(anywidget.AnyWidget):
             raise SpecError(f"window={window!r}: readings of history", hint="2 … 100000")
         if bins != "auto" and kind != "hist":
             raise SpecError(f"bins={bins!r} is for histograms", hint='kind="hist"')
-        self.stream, self.kind, self.owns = stream, kind, owns
-        self.window, self.unit, self.height = window, unit, height
+        self.stream, self.owns, self.unit, self.height = stream, owns, unit, height
         self._picker = live_models.Picker(y, by)
         if stream.spec is not None:
             self._picker.check(stream.spec)
-        extra = {"bins": bins} if kind == "hist" else {}
+        extra = {"bins": bins, "spec": stream.spec} if kind == "hist" else {}
         self._model = live_models.KINDS[kind](self._picker, window, **extra)
         self._reader = stream.reader(history=True)
         self.delays: deque[float] = deque(maxlen=2000)
         self.state = "live"
         self.sent = self.drawn = 0              # numbers of the last update sent and answered
         self.error: BaseException | None = None
-        self._views: dict[str, bool] = {}       # id -> has its figure
+        self._views: set[str] = set()
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._wake = threading.Event()
@@ -90,9 +100,14 @@ class Chart(anywidget.AnyWidget):
         self._times: dict[int, float] = {}
         self._rate: deque[float] = deque(maxlen=40)
         self._display = None
-        self._front_end = False
+        self._front_end = _front_end_known()
         self._drawable = threading.Event()
-        super().__init__(title=title or f"{stream.name}{' per second' if stream.mode == 'rate' else ''}")
+        x, y_label = self._labels(kind)
+        drawn = live_figures.figure(kind, columns=self._model.columns, x_label=x, y_label=y_label, height=height,
+                                    ticks=kind == "hist" and self._model.bins != "linear")
+        super().__init__(title=title or f"{stream.name}{' per second' if stream.mode == 'rate' else ''}",
+                         kind=kind, window=window, figure=json.dumps(json_item(drawn)),
+                         library=_library() if self._front_end and not Chart._page_has_library else b"")
         self.on_msg(self._receive)
         cells.own(self)
         self._thread = threading.Thread(target=_send, args=(weakref.ref(self), self._over), daemon=True,
@@ -109,17 +124,22 @@ class Chart(anywidget.AnyWidget):
                 self._answered = time.monotonic()
                 if (sent := self._times.pop(message["seq"], None)) is not None:
                     self.delays.append(message["painted"] - sent)
+                Chart._page_has_library = True
+                if self.library:
+                    self.library = b""
             self._wake.set()
         elif op == "ready":
             with self._lock:
                 self._alone = 0.0
-                self._views[view] = False
+                self._views.add(view)
                 if not message.get("bokeh"):
-                    self.send({"op": "bokeh", "view": view, "version": self.bokeh}, [_library()])
-                self._show()
+                    Chart._page_has_library = False
+                    self.send({"op": "bokeh", "view": view}, [_library()])
+                self._push(self._model.everything(), "reset", view)
+                self._report()
         elif op == "gone":
             with self._lock:
-                self._views.pop(view, None)
+                self._views.discard(view)
                 if not self._views:
                     self._alone = time.monotonic()
         elif op == "hello":
@@ -177,8 +197,13 @@ class Chart(anywidget.AnyWidget):
         last = self._rate[-1] if self._rate else 0.0
         return cells.busy() and now - self._answered > 0.5 and now - last > BUSY_INTERVAL
 
+    @property
+    def _unasked(self) -> bool:
+        """Is there a page, most likely, that cannot say so because a cell runs?"""
+        return not self._views and not self._alone and self._display is not None and self._front_end and cells.busy()
+
     def _push(self, message: live_models.Message, mode: str, view: str | None = None) -> None:
-        if not self._views or (not message.block.shape[1] and mode != "reset"):
+        if not message.block.shape[1] or not (self._views or self._unasked):
             return
         self.sent += 1
         self._times[self.sent] = time.time()
@@ -192,27 +217,7 @@ class Chart(anywidget.AnyWidget):
             head["view"] = view
         self.send(head, [message.block.astype("<f8").tobytes()])
 
-    def _show(self) -> None:
-        """Give each view that has no figure yet one, with the history. Waits for the first reading."""
-        if not self._drawable.is_set():
-            return
-        new = [view for view, shown in self._views.items() if not shown]
-        for view in new:
-            from bokeh.embed import json_item
-
-            message = self._model.everything()
-            figure = live_figures.figure(self.kind, columns=message.columns, x_label=self.labels[0],
-                                         y_label=self.labels[1], height=self.height,
-                                         ticks=self.kind == "hist" and self._model.bins != "linear")
-            self.send({"op": "figure", "view": view, "kind": self.kind, "points": self.window,
-                       "item": json_item(figure)})
-            self._views[view] = True
-            self._push(message, "reset", view)
-        if new:
-            self._report()
-
-    @property
-    def labels(self) -> tuple[str, str]:
+    def _labels(self, kind: str) -> tuple[str, str]:
         """What stands at the axes: (x, y), with units."""
         name = self._picker.y or "value"
         unit = self.unit or ("bytes" if "bytes" in name else "")
@@ -222,7 +227,7 @@ class Chart(anywidget.AnyWidget):
         key = self._picker.by or ("key" if spec is None or spec.key is None or spec.key.kind != "struct" else "entry")
         bins = getattr(self._model, "bins", "")
         return {"line": ("time since the start (s)", value), "bar": (value, key),
-                "hist": (key if bins == "slots" else value, value if bins == "slots" else "entries")}[self.kind]
+                "hist": (key if bins == "slots" else value, value if bins == "slots" else "entries")}[kind]
 
     @property
     def losses(self) -> str:
@@ -240,7 +245,7 @@ class Chart(anywidget.AnyWidget):
         reason = self.stream.reason if self.stream.error else ""
         if self.error:
             reason = str(self.error)
-        if self._views:
+        if self._views or self._unasked:
             self.send({"op": "status", "state": self.state, "text": f"{head} · {entries}", "losses": self.losses,
                        "reason": reason})
 
@@ -260,7 +265,6 @@ class Chart(anywidget.AnyWidget):
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        self._front_end = self._front_end or _front_end_known()
         # The still picture is worth more with something in it.
         self._drawable.wait(0.3 if self._front_end else min(1.0, 2 * self.stream.every))
         self._display = display(self._mimebundle(), raw=True, display_id=True)
@@ -278,7 +282,7 @@ class Chart(anywidget.AnyWidget):
     def still(self) -> str:
         """The picture now, as HTML with inline SVG: no script, nothing from elsewhere."""
         with self._lock:
-            return live_still.page(self.kind, self._model, title=self.title, labels=self.labels,
+            return live_still.page(self.kind, self._model, title=self.title, labels=self._labels(self.kind),
                                    note=f"{self.stream.count} readings · {self.losses or 'lost 0'}", height=self.height)
 
     def __repr__(self) -> str:
@@ -307,10 +311,12 @@ def _send(ref: weakref.ref, over: threading.Event) -> None:
                     chart._absorb(pending)
                     pending = []
                 elif pending and time.monotonic() >= due and (chart._may_send() or not chart._views):
-                    chart._push(chart._absorb(pending), chart._model.mode)
-                    chart._show()
-                    pending = []
-                    due = time.monotonic() + 1 / UPDATES
+                    message, mode, pause = chart._absorb(pending), chart._model.mode, 1 / UPDATES
+                    if chart._unasked:
+                        message, mode = chart._model.everything(), "reset"
+                        pause = max(2 * BUSY_INTERVAL, message.block.nbytes / UNASKED_BYTES)
+                    chart._push(message, mode)
+                    pending, due = [], time.monotonic() + pause
                 if time.monotonic() - reported > 0.5 and chart.state == "live":
                     chart._report()
                     reported = time.monotonic()

@@ -86,6 +86,7 @@ class Line:
     """Time lines. The largest series take ``TOP`` places and keep them until another is twice as large."""
 
     mode = "append"
+    columns = ["t", *(f"s{place}" for place in range(TOP))]
 
     def __init__(self, picker: Picker, points: int):
         self.picker, self.points = picker, points
@@ -121,10 +122,6 @@ class Line:
     def everything(self) -> Message:
         return Message(self.columns, self.history, {"names": self.names, "hidden": self.hidden})
 
-    @property
-    def columns(self) -> list[str]:
-        return ["t", *(f"s{place}" for place in range(TOP))]
-
     def _place(self, now: dict[str, float]) -> list[int]:
         """Give places to series; returns the places that changed hands."""
         few = len(now) <= TOP
@@ -156,6 +153,7 @@ class Bar:
     """Bars of the last reading: all of them in key order if they have room, else the largest, largest first."""
 
     mode = "replace"
+    columns = ["y", "value"]
 
     def __init__(self, picker: Picker, points: int):
         self.picker = picker
@@ -174,7 +172,7 @@ class Bar:
         return self.everything()
 
     def everything(self) -> Message:
-        return Message(["y", "value"], np.stack([np.arange(len(self.values), dtype="f8"), self.values]),
+        return Message(self.columns, np.stack([np.arange(len(self.values), dtype="f8"), self.values]),
                        {"ticks": [[place, name] for place, name in enumerate(self.names)], "hidden": self.hidden})
 
 
@@ -182,15 +180,18 @@ class Hist:
     """A histogram of the last reading.
 
     ``slots``: the map is a histogram itself, keys are slots and values counts (arrays); ``log2`` and ``linear`` sort
-    the entries' values into bins. ``auto``: slots for maps with integer keys of at most 512 entries, else log2.
+    the entries' values into bins. ``auto``: slots for arrays of at most 512 entries, else log2.
     """
 
     mode = "replace"
+    columns = ["left", "right", "count"]
     BINS = ("auto", "slots", "log2", "linear")
 
-    def __init__(self, picker: Picker, points: int, bins: str = "auto"):
+    def __init__(self, picker: Picker, points: int, bins: str = "auto", spec: MapSpec | None = None):
         if bins not in self.BINS:
             raise SpecError(f"bins={bins!r} is not known", hint="one of " + ", ".join(self.BINS))
+        if bins == "auto":
+            bins = "slots" if spec is not None and "array" in spec.type and spec.max_entries <= 512 else "log2"
         self.picker, self.bins = picker, bins
         self.names: list[str] = []
         self.block = np.empty((3, 0))
@@ -199,15 +200,12 @@ class Hist:
 
     def absorb(self, batches: list[Batch]) -> Message:
         labels, values = self.picker(batches[-1])
-        if self.bins == "auto":
-            spec = getattr(batches[-1].reading, "spec", None)
-            self.bins = "slots" if spec is not None and "array" in spec.type and len(labels) <= 512 else "log2"
         left, right, count, self.ticks = getattr(self, f"_{self.bins}")(labels, values)
         self.block = np.stack([left, right, count])
         return self.everything()
 
     def everything(self) -> Message:
-        return Message(["left", "right", "count"], self.block, {"ticks": self.ticks, "hidden": 0})
+        return Message(self.columns, self.block, {"ticks": self.ticks, "hidden": 0})
 
     def _slots(self, labels, values):
         used = np.flatnonzero(values)

@@ -31,7 +31,7 @@ from typing import Any
 
 from ..isa import is_wide
 from ..trace import Slot, State, Trace, Value
-from .words import cell_words, repeats, verdict_words
+from .words import cell_words, news, verdict_words
 
 CHUNK = 1024
 KINDS = ("insn", "pruned", "rejected")
@@ -124,9 +124,8 @@ class Payload:
                 target = pc + 1 + int(found[1])
                 row["to"] = program.labels.get(target) or str(target)
             if line := sources.get(pc):
-                row["source"] = {"file": line.file, "line": line.line, "text": line.text}
-                if repeats(line, row["text"]):
-                    row["same"] = True  # not worth showing beside the instruction
+                # "" for assembly that repeats the instruction: not worth a column
+                row["source"] = {"file": line.file, "line": line.line, "text": news(line, row["text"])}
             yield row
 
     def _disassembled(self, pc: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..spec import SourceLine
 from ..trace import Slot, State, Step, Trace, Value
 from .payload import error_step
-from .words import repeats, verdict_words
+from .words import news, verdict_words
 
 WIDTH = 100
 TEXT_COLUMN = 34    # how wide the instruction is before the changes begin, as in the kernel's log
@@ -59,9 +59,9 @@ def _pieces(trace: Trace, width: int, chosen: Sequence[int] | None) -> Iterator[
         last = index
         if step.parent is not None and step.parent != index - 1:
             yield from _came_from(step, steps[step.parent], width)
-        if step.source and step.source != source and not repeats(step.source, step.text):
-            yield from _source(step.source, width)
+        if step.source and step.source != source:
             source = step.source
+            yield from _source(source, news(source, step.text), width)
         yield from _step(step, width)
         if index == wrong:
             yield from _error(trace, step, width)
@@ -105,7 +105,7 @@ def _unstepped_error(trace: Trace, width: int) -> Iterator[Piece]:
 
     yield "\n", ""
     if pc in program.lines:
-        yield from _source(program.lines[pc], width)
+        yield from _source(program.lines[pc], program.lines[pc].text, width)
     text = f"{pc:>5}: {line(program.insns, pc, syntax='kernel', maps=program.maps)}\n"
     yield text, STRONG
     yield _pointer(text, trace.verdict.error, width), BAD
@@ -117,10 +117,12 @@ def _came_from(step: Step, parent: Step, width: int) -> Iterator[Piece]:
     yield "\n" + head + "─" * max(0, width - len(head)) + "\n", DIM
 
 
-def _source(line: SourceLine, width: int) -> Iterator[Piece]:
+def _source(line: SourceLine, text: str, width: int) -> Iterator[Piece]:
+    if not text:
+        return
     place = f"{line.file.rsplit('/', 1)[-1]}:{line.line}"
     room = max(20, width - len(place) - 12)
-    yield f"       ; {textwrap.shorten(line.text.strip(), room, placeholder=' …'):<{room}}  {place}\n", DIM
+    yield f"       ; {textwrap.shorten(text, room, placeholder=' …'):<{room}}  {place}\n", DIM
 
 
 def _step(step: Step, width: int) -> Iterator[Piece]:

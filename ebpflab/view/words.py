@@ -66,6 +66,7 @@ _SPELLING = [(re.compile(pattern), to) for pattern, to in (
     (r"^\([0-9a-f]{2}\) ", ""), (r"\b(0x[0-9a-f]+|\d+)\b", "N"), (r"[\s;]", ""), (r"(goto|call).*", r"\1"),
     (r"=(N|.*ll)$", "="),
 )]
+_COMMENT = re.compile(r"(.*?)\s*((?://|#\s).*)?$")
 
 
 def _bare(text: str) -> str:
@@ -74,9 +75,11 @@ def _bare(text: str) -> str:
     return text
 
 
-def repeats(line: SourceLine, insn: str) -> bool:
-    """Does a source line say nothing more than the instruction (assembly without a comment)?"""
-    return "//" not in line.text and "#" not in line.text and _bare(line.text.strip()) == _bare(insn)
+def news(line: SourceLine, insn: str) -> str:
+    """What a source line says beyond the instruction: all of it for C, of assembly the comment, or nothing."""
+    text = line.text.strip()
+    code, comment = _COMMENT.match(text).groups()
+    return (comment or "") if _bare(code) == _bare(insn) else text
 
 
 def number(n: int) -> str:

@@ -259,6 +259,37 @@ def test_dark_page_follows_the_system(tmp_path):
         assert page.evaluate(CONTRAST)["ground"] == "rgb(20, 24, 29)"
 
 
+def test_exported_notebook(lab_page, lab_server, tmp_path):
+    """HTML in an output, and a notebook exported without widget state: the static twin takes the widget's place."""
+    import subprocess
+    import sys
+
+    from playwright.sync_api import sync_playwright
+
+    html = ("from IPython.display import HTML\nfrom ebpflab.view.html import trace_page\n"
+            "HTML(trace_page(recorded('counted'), embed=True))")
+    with lab_page([CELL.format(trace="recorded('unlimited')"), html]) as lab:
+        lab.run_all()
+        lab.page.locator(".ebpflab .cell").nth(6).wait_for()
+        assert lab.page.locator(".ebpflab .count").all_inner_texts() == ["#13 / 13", "#0 / 21"]
+        lab.command("docmanager:save")
+    saved = lab_server.folder / "test_exported_notebook.ipynb"
+    subprocess.run([sys.executable, "-m", "jupyter", "nbconvert", "--to", "html", "--log-level=ERROR", str(saved)],
+                   check=True)
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+        try:
+            page = browser.new_page()
+            page.goto(saved.with_suffix(".html").as_uri())
+            page.locator(".ebpflab .cell").nth(6).wait_for()
+            assert page.locator(".ebpflab .count").all_inner_texts() == ["#13 / 13", "#0 / 21"]
+            page.locator(".ebpflab .list").first.focus()
+            press(page, "ArrowLeft")
+            assert page.locator(".ebpflab .count").first.inner_text() == "#12 / 13"
+        finally:
+            browser.close()
+
+
 def test_without_scripts_the_text_is_there(tmp_path):
     from playwright.sync_api import sync_playwright
 

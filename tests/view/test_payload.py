@@ -92,10 +92,10 @@ def test_head_says_what_the_views_show():
     assert rows[15]["text"] == "(b7) r0 = 2", "what no step reached is disassembled"
 
 
-def test_sources_that_repeat_the_instruction_are_marked():
+def test_of_assembly_only_the_comment_is_shown():
     rows = {row["pc"]: row for row in Payload(recorded("counted")).head()["listing"]}
-    assert "same" not in rows[0], "its comment says more than the instruction"
-    assert all("same" in rows[pc] for pc in (2, 4, 10, 12, 13, 20))
+    assert rows[0]["source"] == {"file": "counted.s", "line": 3, "text": "// data_end"}
+    assert [pc for pc, row in rows.items() if row["source"]["text"]] == [0, 1]
 
 
 def test_touched_tells_registers_and_stack():

@@ -2,9 +2,10 @@
 
 import pytest
 
+from ebpflab.spec import SourceLine
 from ebpflab.trace import Slot, Value
 from ebpflab.view.payload import const_bounds, region_of
-from ebpflab.view.words import error_words, slot_words, value_words
+from ebpflab.view.words import error_words, news, slot_words, value_words
 
 U64 = (1 << 64) - 1
 
@@ -69,3 +70,16 @@ def test_regions():
     assert region_of(Value("fp", "fp-8", off=-8)) == ["fp", 512, 504, 504]
     assert region_of(Value("pkt", "…", off=2, range=14)) == ["pkt", 14, 2, 2]
     assert region_of(Value("ctx", "ctx()")) is None
+
+
+@pytest.mark.parametrize(("source", "insn", "left"), [
+    ("r0 = 2", "(b7) r0 = 2", ""),
+    ("*(u32 *)(r10 - 4) = 0x10  // sixteen", "(62) *(u32 *)(r10 -4) = 16", "// sixteen"),
+    ("if r0 == 0 goto out;", "(15) if r0 == 0x0 goto pc+2", ""),
+    ("r1 = counts ll", "(18) r1 = 0xffff888100000000", ""),
+    ("call map_lookup_elem # find it", "(85) call bpf_map_lookup_elem#1", "# find it"),
+    ("if (ptr + 1 > data_end)", "(2d) if r1 > r7 goto pc+104", "if (ptr + 1 > data_end)"),
+    ("int x = 0; // C says more", "(b7) r0 = 0", "int x = 0; // C says more"),
+])
+def test_what_a_source_line_adds(source, insn, left):
+    assert news(SourceLine("f", 1, 1, source), insn) == left

@@ -32,6 +32,8 @@ class StepperView {
     const [sign, word] = RESULT[verdict.result];
     const { processed } = verdict.stats;
     const facts = [`${program.type} program`, processed != null && `${processed} instructions processed`, truncated && "the log was cut short"].filter(Boolean).join(" · ");
+    this.toError = verdict.step != null && steps > 1
+      ? focusable("button", { title: "key: e", onclick: () => this.go(verdict.step) }, "Go to the error") : null;
     return h("header", { class: `verdict ${verdict.result}` },
       h("span", { class: "sign", "aria-hidden": "true" }, sign),
       h("div", {},
@@ -39,8 +41,7 @@ class StepperView {
           h("span", { class: "facts" }, facts)),
         ...(verdict.lines.length ? verdict.lines : [verdict.error]).filter(Boolean).map((line) => h("code", {}, line)),
         verdict.words && h("p", {}, verdict.words)),
-      verdict.step != null && steps > 1
-        ? focusable("button", { title: "key: e", onclick: () => this.go(verdict.step) }, "Go to the error") : null);
+      this.toError);
   }
 
   controls() {
@@ -84,14 +85,14 @@ class StepperView {
   makeProgramRows() {
     const { listing, verdict } = this.model.head;
     const rows = [];
-    this.sources = listing.some((insn) => insn.source && !insn.same);
+    this.sources = listing.some((insn) => insn.source?.text);
     let before = null;
     for (const insn of listing) {
       if (insn.func) rows.push({ title: `${insn.func}:`, kind: "func" });
       if (insn.label && insn.label !== insn.func) rows.push({ title: `${insn.label}:`, kind: "label" });
       const { file, line } = insn.source || {};
       const fresh = insn.source && !(before && before.file === file && before.line === line);
-      rows.push({ insn, source: fresh && !insn.same ? insn.source : null });
+      rows.push({ insn, source: fresh ? insn.source : null });
       before = insn.source || before;
       if (!this.isGood() && verdict.pc === insn.pc) rows.push({ title: verdict.lines[0] || verdict.error, kind: "error" });
     }
@@ -172,6 +173,7 @@ class StepperView {
     }
     this.slider.value = i;
     this.slider.setAttribute("aria-valuetext", `step ${i} of ${model.length - 1}, instruction ${model.pc[i]}: ${model.text(i)}`);
+    if (this.toError) this.toError.style.visibility = i === model.head.verdict.step ? "hidden" : "";
     this.count.replaceChildren(h("b", {}, `#${i}`), ` / ${model.length - 1}`);
     this.list.show(this.listPlace());
     this.onstep(i);
@@ -230,7 +232,7 @@ class StepperView {
     }
     return [
       h("div", { class: "line" }, h("span", { class: "pc" }, String(pc)), h("code", {}, ...this.opcode(model.text(i)))),
-      insn?.source && !insn.same ? h("div", { class: "from", title: insn.source.file },
+      insn?.source?.text ? h("div", { class: "from", title: insn.source.file },
         `${insn.source.file.split("/").pop()}:${insn.source.line}  `, h("code", {}, insn.source.text.trim().replace(/\s+/g, " "))) : null,
       kind === "pruned" ? h("p", { class: "covered" }, "This path ends here: an equal or weaker state was already proved safe at this instruction.") : null,
       i === model.head.verdict.step ? h("p", { class: "warning" }, `✗ ${this.mode === "steps" ? model.head.verdict.error : "Rejected here."}`) : null,
@@ -267,7 +269,7 @@ class StepperView {
 
   // The kernel's text, breakable after commas; what `other` does not have is marked.
   breakable(text, other) {
-    const parts = (whole) => whole.replaceAll("; ", ";\u00a0").split(/(?<=[(,])|(?=[,)]$)/);
+    const parts = (whole) => whole.replaceAll("; ", ";\u00a0").split(/(?<=,|^\w+\()|(?=\)$)/);
     const bare = (part) => part.replace(/,$/, "");
     const theirs = new Set(other === undefined ? [] : parts(other).map(bare));
     return parts(text).flatMap((part) => [theirs.has(bare(part)) ? part : h("b", {}, part), h("wbr")]);
