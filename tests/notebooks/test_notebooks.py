@@ -28,6 +28,6 @@ def test_notebook_runs(path, tmp_path):
 def test_notebook_teaches(path):
     """Goal, predict, run, explain, exercise with a check, what next: every notebook has them, in this order."""
     text = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown").lower()
-    places = [text.find(word) for word in ("goal", "predict", "run", "explain", "exercise", "what next")]
-    assert -1 not in places and places == sorted(places), dict(zip(("goal", "predict", "run", "explain", "exercise",
-                                                                    "what next"), places, strict=True))
+    marks = ("**goal", "**predict", "**run", "**explain", "exercise", "what next")
+    places = [text.find(mark) for mark in marks]
+    assert -1 not in places and places == sorted(places), dict(zip(marks, places, strict=True))

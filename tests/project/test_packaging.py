@@ -45,7 +45,7 @@ def test_notebooks_are_stored_without_outputs():
     assert notebooks
     for path in notebooks:
         for cell in json.loads(path.read_text())["cells"]:
-            assert not cell.get("outputs") and not cell.get("execution_count"), f"{path.name} has outputs: run nbstripout"
+            assert not cell.get("outputs") and not cell.get("execution_count"), f"{path.name} has outputs"
 
 
 def test_nothing_tracked_is_large_or_knows_this_machine():
