@@ -164,7 +164,7 @@ class StepperView {
   go(i) {
     const { model } = this;
     i = Math.max(0, Math.min(model.length - 1, i));
-    if (i === this.at) return;
+    if (i === this.at || !model.length) return;
     this.at = i;
     this.frame = null;
     if (!this.onPath[i]) {
