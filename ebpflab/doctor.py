@@ -168,6 +168,14 @@ def _guest() -> tuple[str, str, str]:
         return MISSING, error.what, error.hint or ""
 
 
+def _builder() -> tuple[str, str, str]:
+    from .vm.image import missing
+
+    if lacking := missing():
+        return MISSING, f"not installed: {', '.join(lacking)}", _install(" ".join(lacking))
+    return OK, "all tools are there", ""
+
+
 def _disk() -> tuple[str, str, str]:
     from platformdirs import user_cache_path
 
@@ -191,7 +199,7 @@ CHECKS: tuple[tuple[str, str, Probe], ...] = (
     ("C compiler", "%%bpf --c", _compiler),
     ("QEMU", "target qemu", _command(("qemu-system-x86_64", "qemu-system-aarch64"), "qemu-system-x86")),
     ("guest image", "target qemu", _guest),
-    ("image builder", "building the guest image", _command(("mmdebstrap",), "mmdebstrap")),
+    ("image builder", "building the guest image", _builder),
     ("Vagrant", "target vagrant", _command(("vagrant",), "vagrant vagrant-libvirt")),
     ("fast simulator", "the JIT tier of the simulator", _packages(("llvmlite",), "jit")),
     ("disk", "guest images", _disk),
