@@ -98,8 +98,12 @@ class Interpreter:
     def __init__(self, hook: Hook | None = None):
         self.hook = hook
 
-    def start(self, run: Run) -> int:
-        return self._function(run, run.program, 0, (run.ctx,), 0)
+    def start(self, run: Run, repeat: int) -> int:
+        program, r0 = run.program, 0
+        for _ in range(repeat):
+            run.begin(program)
+            r0 = self._function(run, program, 0, (run.ctx,), 0)
+        return r0
 
     def callback(self, run: Run, address: int, arguments: tuple[int, ...]) -> int:
         program, depth = run.program, run.depth

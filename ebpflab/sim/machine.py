@@ -72,16 +72,19 @@ class Run:
     """The state of one program run that helpers see. ``budget`` is what is left of the instructions, ``depth`` the
     frame of the function that called a helper."""
 
-    __slots__ = ("budget", "cpu", "ctx", "depth", "engine", "frame", "input", "machine", "memory", "program",
+    __slots__ = ("allowed", "budget", "cpu", "ctx", "depth", "engine", "frame", "input", "machine", "memory", "program",
                  "redirect", "tail_calls")
 
-    def __init__(self, machine: Machine, program: Program, input_: Input, cpu: int, budget: int):
+    def __init__(self, machine: Machine, program: Program, input_: Input, cpu: int, budget: int, engine):
         self.machine, self.memory, self.program, self.input = machine, machine.memory, program, input_
         self.ctx, self.frame = input_.address, input_.frame
-        self.cpu, self.budget = cpu, budget
-        self.depth = self.tail_calls = 0
+        self.cpu, self.allowed, self.engine = cpu, budget, engine
+        self.begin(program)
+
+    def begin(self, program: Program) -> None:
+        """Once more from the start, on the same packet."""
+        self.program, self.budget, self.depth, self.tail_calls = program, self.allowed, 0, 0
         self.redirect: object = None
-        self.engine = None
 
     def map(self, address: int) -> SimMap:
         """The map that a program's map pointer names. Raises Fault."""
@@ -243,12 +246,9 @@ class Machine:
             from .interp import Interpreter
 
             engine = Interpreter(hook)
-        run = Run(self, program, input_, cpu, budget)
+        run = Run(self, program, input_, cpu, budget, engine)
         start = time.perf_counter_ns()
-        for _ in range(repeat):
-            run.budget, run.tail_calls, run.redirect, run.program = budget, 0, None, program
-            run.depth, run.engine = 0, engine
-            r0 = engine.start(run)
+        r0 = engine.start(run, repeat)
         elapsed = time.perf_counter_ns() - start
         packet, out = input_.results()
         return Result(r0 & bits.U32, packet, out, r0, budget - run.budget, repeat, elapsed // repeat, run.redirect)

@@ -33,16 +33,21 @@ class SimTargetMap(Closing):
         self.inside, self._machine, self._owner, self._open = inside, machine, owner, True
         owner.own(self)
 
+    def _live(self) -> SimMap:
+        if not self._open:
+            raise KernelError(f"map {self.spec.name!r} is closed", errno=errno.EBADF, call="BPF_MAP")
+        return self.inside
+
     def lookup(self, key: bytes) -> bytes | None:
         with self._machine.lock:
-            return self.inside.lookup(bytes(key))
+            return self._live().lookup(bytes(key))
 
     def update(self, key: bytes, value: bytes | SimTargetMap | SimProgram, flags: int = 0) -> None:
         """Write an entry; into a prog_array or a map of maps put a loaded program or a map itself."""
         if isinstance(value, (SimTargetMap, SimProgram)):
             value = value.id.to_bytes(4, "little")
         with self._machine.lock:
-            self.inside.update(bytes(key), bytes(value), flags)
+            self._live().update(bytes(key), bytes(value), flags)
 
     def write(self, keys: bytes, values: bytes, flags: int = 0) -> int:
         """Write many entries, columns as in a Snapshot; the number written."""
@@ -55,12 +60,12 @@ class SimTargetMap(Closing):
 
     def delete(self, key: bytes) -> bool:
         with self._machine.lock:
-            return self.inside.delete(bytes(key))
+            return self._live().delete(bytes(key))
 
     def read(self, *, limit: int = 0, settle: int = 0, flags: int = 0) -> Snapshot:
         """Everything in it. Nothing changes meanwhile, so nothing is lost; the options are a kernel's."""
         with self._machine.lock:
-            found = self.inside.read()
+            found = self._live().read()
         keys, values, count = found.keys, found.values, found.count
         if limit and count > limit:
             keys, values = keys[:len(keys) // count * limit], values[:len(values) // count * limit]
@@ -72,7 +77,7 @@ class SimTargetMap(Closing):
         if not hasattr(self.inside, "consume"):
             raise SpecError(f"map {self.spec.name!r}: a {self.spec.type} map carries no records")
         with self._machine.lock:
-            return self.inside.consume()
+            return self._live().consume()
 
     @property
     def lost(self) -> int:

@@ -16,7 +16,8 @@ from ..decode import FUNCTION_BASE, Code
 from ..helpers import HELPERS, find, load_packet, tail_target
 from ..interp import MAY_GOTO_LIMIT
 from ..machine import ZERO_STACK, Program, Run
-from ..maps import Array
+from ..maps import Array, Hash
+from ..memory import PAGE_BITS
 from . import expressions
 from .blocks import Blocks
 from .facts import State, flow
@@ -134,24 +135,36 @@ class Compiled:
         at = bits.STACK_SIZE + off
         if found is None or where != "fp" or not 0 <= at <= bits.STACK_SIZE - found.spec.key_size:
             return None
+        name, cpu = f"m{found.id}", "run.cpu" if found.per_cpu else "0"
         if isinstance(found, Array):
-            self.names[f"m{found.id}"] = found.element
             key = f"sw[{at // 4}]" if expressions.LITTLE and at % 4 == 0 else f"u4(sb, {at})[0]"
-        else:
-            self.names[f"m{found.id}"] = found.pointer
-            self.names[f"k{found.spec.key_size}"] = struct.Struct(f"{found.spec.key_size}s").unpack_from
-            key = f"k{found.spec.key_size}(sb, {at})[0]"
-        return f"r0 = m{found.id}({key}, run.cpu)"
+            if (pages := found.first_pages()) is not None:
+                first = f"{name}[run.cpu]" if found.per_cpu else str(pages[0])
+                self.names[name] = pages
+                return f"r0 = (t + {first}) << {PAGE_BITS} if (t := {key}) < {found.spec.max_entries} else 0"
+            self.names[name] = found.element
+            return f"r0 = {name}({key}, {cpu})"
+        self.names[f"k{found.spec.key_size}"] = struct.Struct(f"{found.spec.key_size}s").unpack_from
+        key = f"k{found.spec.key_size}(sb, {at})[0]"
+        if type(found) is Hash:
+            self.names[name] = found.cells.get
+            return f"r0 = t.addresses[{cpu}] if (t := {name}({key})) is not None else 0"
+        self.names[name] = found.pointer
+        return f"r0 = {name}({key}, {cpu})"
 
     # -- running ------------------------------------------------------------------------------
 
-    def start(self, run: Run) -> int:
+    def start(self, run: Run, repeat: int) -> int:
+        main, program, begin, ctx = self.functions[0], self.program, run.begin, run.ctx
+        r0 = 0
         try:
-            r0 = self.enter(run, self.program, 0)
+            for _ in range(repeat):
+                begin(program)
+                r0 = main(run, ctx, 0, 0, 0, 0, 0)
+                if run.budget < 0:
+                    raise faults.out_of_budget()
         except Exception as error:
             raise self._explain(error, run) from None
-        if run.budget < 0:
-            raise faults.out_of_budget()
         return r0
 
     def enter(self, run: Run, program, depth: int) -> int:

@@ -9,6 +9,7 @@ from ..memory import PAGE, PAGE_BITS
 from .base import EXIST, F_LOCK, NOEXIST, Element, SimMap, round_up
 
 _INDEX = struct.Struct("<I")
+SMALL = 1024               # arrays up to this size are mapped in one go when the code generator asks
 MAX_PERCPU_VALUE = 32768   # PCPU_MIN_UNIT_SIZE
 
 
@@ -39,6 +40,15 @@ class Array(SimMap):
             self.expose(memoryview(self._slabs[copy])[start:start + self.spec.value_size],
                         Element(self, _INDEX.pack(index), cpu if self.per_cpu else None), page)
         return page << PAGE_BITS
+
+    def first_pages(self) -> list[int] | None:
+        """Page of element 0 on each CPU (the others follow), all elements mapped; None for large arrays."""
+        if self._pages > 1 or self.spec.max_entries > SMALL:
+            return None
+        for cpu in range(self.copies):
+            for index in range(self.spec.max_entries):
+                self.element(index, cpu)
+        return self._first
 
     def pointer(self, key, cpu):
         return self.element(_INDEX.unpack(key)[0], cpu)
