@@ -12,18 +12,15 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property, partial
 
-from ..abi import HELPER_IDS, HELPER_NAMES
 from ..abi.constants import CONSTANTS
 from ..errors import AsmError, EbpflabError, SpecError
 from ..isa import SLOT_BYTES, Insn, bits, slots
 from ..spec import ProgramSpec, SourceLine
-from . import messages
+from . import messages, names
 from .directives import EMITTING, Declared, DirectiveError, declare
-from .expressions import evaluate
-from .forms import DIALECTS, FORMS, KERNEL_FORMS, KEYWORDS, SPLIT, OperandError, number, reader, shape
+from .forms import DIALECTS, FORMS, KERNEL_FORMS, SPLIT, OperandError, number, reader, shape
 
-_NAME = r"[A-Za-z_.$][\w.$]*"
-_LABEL = re.compile(rf"\s*({_NAME}|\d+)\s*:(?!:)")
+_LABEL = re.compile(rf"\s*({names.NAME}|\d+)\s*:(?!:)")
 _DIRECTIVE = re.compile(r"\s*\.(\w+)(?=\s|$)[ \t]*(.*)$")
 _DIRECTIVES = re.compile(r"^[ \t]*\.(\w+)(?=\s|$)[ \t]*(.*)$", re.M)
 _SECTION = re.compile(r"\s*[0-9a-f]{16} <([^>]+)>:\s*$")                          # llvm-objdump's function head
@@ -32,18 +29,6 @@ _KERNEL = re.compile(r"\s*(?:\d+:\s*)?\(([0-9a-f]{2})\)\s*")
 _COMMENT = re.compile(r"//|(?<!\w)#|#(?!-?\d)|^\s*;")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BLOCK = re.compile(r"/\*.*?\*/", re.S)
-_BRANCH = re.compile(rf"(.*\b(?:goto|gotol|may_goto)\s+)({_NAME}|\d+[fb])(\s*)$")
-_MNEMONIC_BRANCH = re.compile(rf"(\s*(?:ja|ja32|j[a-z]+(?:32)?\s.*,)\s*)({_NAME}|\d+[fb])(\s*)$")
-_CALL = re.compile(
-    rf"(\s*call\s+)(local\s+|helper\s+|kfunc\s+)?({_NAME}|kernel-function)(?:#(-?\d+)(?::(-?\d+))?)?\s*$")
-_FUNC = re.compile(rf"(?<=func\[)\s*({_NAME})\s*(?=\])")
-_MAP = re.compile(rf"(?<=map\[)\s*({_NAME})\s*(?=\])")
-_REFERENCE = re.compile(rf"(\s*r\d+\s*=\s*|\s*lddw\s+%?r\d+\s*,\s*)&?({_NAME})(\s*[+-]\s*\d+)?(\s+ll)?\s*$")
-_WORD = re.compile(_NAME)
-_REGISTER = re.compile(r"[rw]\d+$")
-_INT = r"(?:0[xX][0-9a-fA-F]+|\d+)"
-_SUM = re.compile(rf"[+-]?\s*(?<![\w.]){_INT}(?:\s*(?:<<|>>|[-+*/%&|^])\s*~?{_INT})+")
-_SIGNS = re.compile(r"([+-])\s*([+-])(?=\s*[\d])")
 _WIDE = bits.LD | bits.IMM | bits.DW
 #: the distance of these is in imm
 _FAR = (bits.JMP32 | bits.JA, bits.JMP | bits.CALL, _WIDE)
@@ -138,13 +123,13 @@ class _Assembly:
             try:
                 declare(match[1], _uncomment(match[2]).strip(), self.declared)
             except DirectiveError as error:
-                raise self._error(error.what, error.word, error.hint) from None
+                raise self.error(error.what, error.word, error.hint) from None
             except (SpecError, OperandError) as error:
-                raise self._error(str(getattr(error, "what", error)), "", getattr(error, "hint", None)) from None
+                raise self.error(str(getattr(error, "what", error)), "", getattr(error, "hint", None)) from None
         try:
             self.declared.finish()
         except SpecError as error:
-            raise self._error(error.what, "", error.hint) from None
+            raise self.error(error.what, "", error.hint) from None
 
     def _statements(self, lines: list[str]) -> tuple[list[int], list[int]]:
         """Every statement in order; returns source line and first slot of each."""
@@ -219,7 +204,7 @@ class _Assembly:
     def _kernel(self, head: re.Match, text: str) -> None:
         """A line of the kernel's log: "5: (b7) r0 = 2 ; R0=2"."""
         if self.syntax not in ("auto", "kernel"):
-            raise self._error("this line is in the kernel log's spelling", head[0].strip(),
+            raise self.error("this line is in the kernel log's spelling", head[0].strip(),
                               f"syntax={self.syntax!r} was asked for; use auto or kernel")
         opcode = int(head[1], 16)
         parts = SPLIT(text[head.end():])
@@ -238,10 +223,10 @@ class _Assembly:
         """``text[at:]`` is one statement; ``opcode`` is what a kernel line says in parentheses."""
         statement = text[at:].rstrip()
         statement = re.sub(r"\s*<[^<>]*>$", "", statement) if statement.endswith(">") else statement
-        numeric = statement[-1] in "fb" and _BRANCH.match(statement)       # goto 1f
+        numeric = statement[-1] in "fb" and names.BRANCH.match(statement)       # goto 1f
         if not numeric and self._read(statement, at, opcode, statement):
             return
-        rewritten = self._names(statement, at)
+        rewritten = names.resolve(self, statement, at)
         if rewritten != statement and self._read(rewritten, at, opcode, statement):
             return
         raise messages.unreadable(self, statement, rewritten, at, opcode)
@@ -263,104 +248,13 @@ class _Assembly:
         self.memo[raw if opcode is None else (opcode, raw)] = read
         return True
 
-    def _names(self, statement: str, at: int) -> str:
-        """The statement with every name turned into a number (jumps to labels get a distance of 0 and a fixup)."""
-        branch = _BRANCH.match(statement) or _MNEMONIC_BRANCH.match(statement)
-        if branch and branch[2] != "pc" and not _REGISTER.match(branch[2]) and branch[2] not in self.declared.constants:
-            self._fix(branch[2], at + branch.start(2))
-            statement = f"{branch[1]}+0"
-        call = _CALL.match(statement)
-        if call:
-            return self._call(call, at)
-        statement = _MAP.sub(lambda m: str(self._map(m[1], at + m.start(1))), statement)
-        func = _FUNC.search(statement)
-        if func and func[1] != "pc":
-            self._fix(func[1], at + func.start(1))
-            return statement[:func.start()] + "pc+0" + statement[func.end():]
-        reference = _REFERENCE.match(statement)
-        if reference and not _REGISTER.match(reference[2]):
-            found = self._reference(reference, at)
-            if found is not None:
-                return found
-        if _WORD.search(statement):
-            statement = _WORD.sub(lambda m: self._value(m), statement)
-        statement = _SIGNS.sub(lambda m: "-" if m[1] != m[2] else "+", statement)
-        return _SUM.sub(self._sum, statement)
-
-    def _value(self, match: re.Match) -> str:
-        word = match[0]
-        if word == "fp":
-            return "r10"
-        if word in KEYWORDS or word not in self.names or _REGISTER.match(word):
-            return word
-        return str(self.names[word])
-
-    @staticmethod
-    def _sum(match: re.Match) -> str:
-        value = evaluate(match[0], {})
-        return f"{value:+d}" if match[0][0] in "+-" else str(value)
-
-    def _call(self, call: re.Match, at: int) -> str:
-        head, how, name, id_, off = call.groups()
-        column = at + call.start(3)
-        how = (how or "").strip()
-        if id_ is not None:
-            plain = name.removeprefix("bpf_")
-            if name == "unknown" or (how != "kfunc" and HELPER_NAMES.get(int(id_)) == plain):
-                return f"{head}{id_}"
-            return f"{head}kfunc#{id_}" + (f":{off}" if off else "")
-        if how == "local" or (not how and name in self.known_labels):
-            self._fix(name, column)
-            return f"{head}local +0" if how == "local" or self.syntax == "mnemonic" else f"{head}pc+0"
-        plain = name.removeprefix("bpf_")
-        if plain in HELPER_IDS:
-            return f"{head}{HELPER_IDS[plain]}"
-        if name in self.names:
-            return f"{head}{self.names[name]}"
-        near = get_close_matches(plain, HELPER_IDS, 1) or get_close_matches(name, self.known_labels, 1)
-        shown = f"bpf_{near[0]}" if near and near[0] in HELPER_IDS else near[0] if near else ""
-        raise self._error(f"unknown helper or function {name!r}", column, f"did you mean {shown!r}?" if near else
-                          "call a helper by name or number, a label of this program, or a kernel function as NAME#ID",
-                          length=len(name))
-
-    def _reference(self, reference: re.Match, at: int) -> str | None:
-        """``r1 = NAME ll``: the address of a map, a variable or a function; None for a plain constant."""
-        head, name, off, ll = reference.groups()
-        tail = "" if "lddw" in head else " ll"
-        if name in self.map_index:
-            index = self.map_index[name]
-            return f"{head}map[{index}]" + (f"[0]{off.replace(' ', '')}" if off else "") + tail
-        if name in self.declared.data:
-            section, start, _, _ = self.declared.data[name]
-            extra = number(off) if off else 0
-            return f"{head}map[{self.map_index[section]}][0]{start + extra:+d}{tail}"
-        if name in self.names:
-            return None
-        if name in self.known_labels and not off:
-            self._fix(name, at + reference.start(2))
-            return f"{head}func[pc+0]{tail}"
-        if ll or tail == "" or "&" in reference[0]:
-            known = [*self.map_index, *self.declared.data, *self.names, *self.known_labels]
-            near = get_close_matches(name, known, 1)
-            raise self._error(f"unknown map, variable or constant {name!r}", at + reference.start(2),
-                              f"did you mean {near[0]!r}?" if near else "declare a map with .map NAME TYPE KEY VALUE N",
-                              length=len(name))
-        return None
-
-    def _map(self, name: str, column: int) -> int:
-        if name in self.map_index:
-            return self.map_index[name]
-        near = get_close_matches(name, self.map_index, 1)
-        raise self._error(f"unknown map {name!r}", column, f"did you mean {near[0]!r}?" if near else
-                          "declare it with .map NAME TYPE KEY VALUE MAX_ENTRIES", length=len(name))
-
     def _emit_raw(self, directive: re.Match) -> None:
         for word in directive[2].replace(",", " ").split():
             try:
                 value = number(word)
                 raw = value.to_bytes(SLOT_BYTES, "little", signed=value < 0)
             except (ValueError, OverflowError) as error:
-                raise self._error(f"{word!r} is not a number of 64 bits", word) from error
+                raise self.error(f"{word!r} is not a number of 64 bits", word) from error
             self.slots.extend(slots(raw))
 
     # -- labels ---------------------------------------------------------------------------------------------
@@ -370,12 +264,12 @@ class _Assembly:
             self.numeric.append((name, len(self.slots)))
             return
         if name in self.labels:
-            raise self._error(f"label {name!r} is defined twice", text.find(name), length=len(name))
+            raise self.error(f"label {name!r} is defined twice", text.find(name), length=len(name))
         self.labels[name] = len(self.slots)
         if name in self.declared.functions:
             self.functions[len(self.slots)] = name
 
-    def _fix(self, label: str, column: int) -> None:
+    def fix(self, label: str, column: int) -> None:
         self.fixups.append((len(self.slots), label, self.line, column))
 
     def _patch(self) -> None:
@@ -395,7 +289,7 @@ class _Assembly:
                 off = distance
             else:
                 self.line = line
-                raise self._error(f"label {label!r} is {distance} slots away, a jump reaches 32767", column,
+                raise self.error(f"label {label!r} is {distance} slots away, a jump reaches 32767", column,
                                   "gotol (ja32) reaches farther", length=len(label))
             slots_[pc] = (opcode, dst, src, off, imm)
 
@@ -412,12 +306,12 @@ class _Assembly:
                     return at
         self.line = line
         near = get_close_matches(label, self.labels, 1)
-        raise self._error(f"label {label!r} is not defined", column, f"did you mean {near[0]!r}?" if near else
+        raise self.error(f"label {label!r} is not defined", column, f"did you mean {near[0]!r}?" if near else
                           "put it as NAME: before an instruction", length=len(label))
 
     # -- errors ---------------------------------------------------------------------------------------------
 
-    def _error(self, what: str, where: str | int = "", hint: str | None = None, length: int = 0) -> AsmError:
+    def error(self, what: str, where: str | int = "", hint: str | None = None, length: int = 0) -> AsmError:
         """An error in the current line; ``where`` is the offending word or a column from 0."""
         text = self.lines[self.line - 1] if 0 < self.line <= len(self.lines) else ""
         if isinstance(where, str):
@@ -434,7 +328,7 @@ def _labels(text: str) -> set[str]:
     found = set()
     for before in text.split(":")[:-1]:
         word = before[max(before.rfind("\n"), before.rfind(";"), before.rfind(" ")) + 1:].strip("\t<>")
-        if _WORD.fullmatch(word):
+        if names.WORD.fullmatch(word):
             found.add(word)
     return found
 

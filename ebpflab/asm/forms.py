@@ -27,11 +27,14 @@ _OPTIONAL = re.compile(r"(?<![\w\0]) | (?![\w\0])")
 
 
 class OperandError(ValueError):
-    """A number that does not fit its field; the assembler adds where it stands."""
+    """A number that does not fit its field; the assembler adds where it stands.
 
-    def __init__(self, what: str, hint: str | None = None):
+    ``at`` is its index in the split statement if known.
+    """
+
+    def __init__(self, what: str, hint: str | None = None, at: int | None = None):
         super().__init__(what)
-        self.hint = hint
+        self.hint, self.at = hint, at
 
 
 # -- numbers: dictionaries that fill themselves, the assembler's inner loop only looks up -------------------------
@@ -270,8 +273,7 @@ def _choice(forms: list[Form], signs: tuple[str, ...]) -> Callable:
     digits_of = [form.numbers[at // 2][1] for form in forms]
 
     def unknown(digits: str):
-        raise OperandError(f"{digits} cannot stand here",
-                           "known: " + ", ".join(sorted(set(digits_of), key=lambda d: (len(d), d))))
+        raise OperandError(f"{digits} is not one of {', '.join(digits_of)}", at=at)
 
     sources = [_source(form, signs, skip=at) for form in forms]
     if all(body == sources[0][0] for body, _ in sources) and len(set(digits_of)) == len(forms):
@@ -287,9 +289,9 @@ def _choice(forms: list[Form], signs: tuple[str, ...]) -> Callable:
     return read
 
 
-def _same(name: str, want: str, have: str) -> None:
-    if want != have:
-        raise OperandError(f"register {have} stands where {name} takes only register {want}")
+def _same(want: str, p: list[str], at: int) -> None:
+    if p[at] != want:
+        raise OperandError(f"r{p[at]} must be r{want} here", "the instruction leaves no choice", at)
 
 
 def _source(form: Form, signs: tuple[str, ...], skip: int = 0) -> tuple[list[str], dict[str, object]]:
@@ -301,18 +303,18 @@ def _source(form: Form, signs: tuple[str, ...], skip: int = 0) -> tuple[list[str
     for i, (field, digits) in enumerate(form.numbers):
         at = 2 * i + 1
         if not field:
-            body += [f"if p[{at}] != {digits!r}: same({op.name!r}, {digits!r}, p[{at}])"] if at != skip else []
+            body += [f"same({digits!r}, p, {at})"] if at != skip else []
             continue
         slot, memo, _, _, allowed = FIELDS[field]
         if field == "kfunc" and slot in index_of:
             slot, memo = "off", "KFUNC"
         if signs[i] not in allowed:
             if not signs[i]:
-                raise OperandError("a sign is missing before the number", "offsets are written + 4 or - 4")
-            raise OperandError(f"{signs[i]} cannot stand here")
+                raise OperandError("a sign is missing before the number", "offsets are written + 4 or - 4", at)
+            hint = "a function is called by its label or as call pc+4" if field == "helper" else None
+            raise OperandError(f"{signs[i]} cannot stand here", hint, at)
         if slot in index_of:           # r1 = -r1, the same register twice
-            first = index_of[slot]
-            body.append(f"if p[{at}] != p[{first}]: same({op.verb!r}, p[{first}], p[{at}])")
+            body.append(f"same(p[{index_of[slot]}], p, {at})")
             continue
         index_of[slot] = at
         name = memo + {"+": "_plus", "-": "_minus", "": ""}[signs[i]]

@@ -8,59 +8,57 @@ from difflib import get_close_matches
 from ..errors import AsmError
 from . import forms
 from .forms import FIELD, FIELDS, FORMS, KEYWORDS, SPLIT, VALUES, Form, OperandError, shape
+from .names import WORD
 
-_WORD = re.compile(r"[A-Za-z_.$][\w.$]*")
 _REGISTER = re.compile(r"[rw]\d+$")
 
 
 def wrong_number(assembly, parts: list[str], signs: tuple[str, ...], at: int, error: OperandError,
                  forms: list[Form], original: str) -> AsmError:
     """The number of ``parts`` that made ``error``, with a caret below it."""
-    digits = str(error).split()
-    index = next((i for i in range(len(signs)) if _refused(forms, i, parts, signs)),
-                 next((i for i in range(len(signs)) if parts[2 * i + 1] in digits), 0))
-    text = parts[2 * index + 1] if len(parts) > 1 else ""
-    letter = re.search(r"[rw]$", parts[2 * index])
-    column = at + sum(map(len, parts[:2 * index + 1]))
-    if letter:
-        column, text = column - 1, letter[0] + text
-    elif signs and signs[index]:
-        column, text = column - len(parts[2 * index]) + parts[2 * index].rfind(signs[index]), (
-            parts[2 * index][parts[2 * index].rfind(signs[index]):] + text)
+    form = next((form for form in forms if form.fits(parts)), forms[0])
+    found = error.at if error.at is not None else next(
+        (2 * i + 1 for i in range(len(signs)) if _refused(form, i, parts[2 * i + 1], signs[i])), len(parts) - 2)
+    what, hint, before = str(error), error.hint, parts[found - 1]
+    word = re.search(r"[A-Za-z_]+$", before)
+    sign = signs[found // 2] if not word else ""
+    start = word.start() if word else before.rfind(sign) if sign else len(before)
+    text = before[start:] + parts[found]
+    known = sorted({f.numbers[found // 2][1] for f in forms} - {""}, key=lambda d: (len(d), d))
+    if word and known and parts[found] not in known and not _REGISTER.match(text):
+        what, hint = f"there is no {text} here", "known: " + ", ".join(word[0] + digits for digits in known)
+    hint = _habit(original) or hint
+    column = at + sum(map(len, parts[:found - 1])) + start
     if original != "".join(parts):      # names were replaced: show the statement
         spot = original.find(text)
         if spot < 0:
             spot, text = len(original) - len(original.lstrip()), original.strip()
         column = at + spot
-    return assembly._error(str(error), column, error.hint, length=len(text))
+    return assembly.error(what, column, hint, length=len(text))
 
 
-def _refused(forms: list[Form], index: int, parts: list[str], signs: tuple[str, ...]) -> bool:
-    form = next((form for form in forms if form.fits(parts)), forms[0])
-    field, digits = form.numbers[index]
-    if digits:
-        return parts[2 * index + 1] not in {form.numbers[index][1] for form in forms}
-    _, values, _, _, allowed = FIELDS[field]
-    if signs[index] not in allowed:
-        return True
+def _refused(form: Form, index: int, digits: str, sign: str) -> bool:
+    field, fixed = form.numbers[index]
+    if fixed:
+        return digits != fixed
     try:
-        VALUES[values, signs[index]][parts[2 * index + 1]]
+        VALUES[FIELDS[field].values, sign][digits]
     except OperandError:
         return True
-    return False
+    return sign not in FIELDS[field].signs
 
 
 def unreadable(assembly, statement: str, rewritten: str, at: int, opcode: int | None) -> AsmError:
     """No row of the table is written like this."""
     if opcode is not None:
         if not any(key[0] == opcode for key in forms.KERNEL_FORMS):
-            return assembly._error(f"unknown opcode {opcode:#04x}", f"({opcode:02x})")
+            return assembly.error(f"unknown opcode {opcode:#04x}", f"({opcode:02x})")
         other = FORMS["kernel"].get(shape(SPLIT(rewritten))[0])
         if other is not None:
-            return assembly._error(f"({opcode:02x}) is not the opcode of this instruction", f"({opcode:02x})",
+            return assembly.error(f"({opcode:02x}) is not the opcode of this instruction", f"({opcode:02x})",
                                    f"it is ({other[0].op.opcode:02x})")
     known = assembly.names
-    for match in _WORD.finditer(rewritten):
+    for match in WORD.finditer(rewritten):
         word = match[0]
         if word in KEYWORDS or _REGISTER.match(word):
             continue
@@ -71,18 +69,18 @@ def unreadable(assembly, statement: str, rewritten: str, at: int, opcode: int | 
         hint = f"did you mean {near[0]!r}?" if near else None
         if assembly.line and ";" in assembly.lines[assembly.line - 1][:column]:
             hint = "';' separates statements, a comment starts with '#' or '//'"
-        hint = next((text for pattern, text in _HABITS if pattern.match(rewritten)), hint)
-        return assembly._error(f"{what} {word!r}", column, hint or _example(assembly, rewritten), length=len(word))
+        hint = _habit(rewritten) or hint
+        return assembly.error(f"{what} {word!r}", column, hint or _example(assembly, rewritten), length=len(word))
     column = at + len(statement) - len(statement.lstrip())
-    return assembly._error("this is not an instruction", column, _example(assembly, rewritten),
+    return assembly.error("this is not an instruction", column, _example(assembly, rewritten),
                            length=len(statement.strip()))
 
 
 def _example(assembly, statement: str) -> str | None:
     """The nearest way to write something."""
-    for pattern, hint in _HABITS:
-        if pattern.match(statement):
-            return hint
+    habit = _habit(statement)
+    if habit:
+        return habit
     near = get_close_matches(shape(SPLIT(statement))[0], assembly.forms, 1, 0.5)
     if not near:
         return None
@@ -90,6 +88,10 @@ def _example(assembly, statement: str) -> str | None:
              "callee": "name", "imm64": "7", "map": "name", "next": "", "index": "", "helper": "bpf_ktime_get_ns"}
     example = FIELD.sub(lambda m: shown.get(m[1], "1"), assembly.forms[near[0]][0].template)
     return f"did you mean something like {example!r}?"
+
+
+def _habit(statement: str) -> str | None:
+    return next((hint for pattern, hint in _HABITS if pattern.match(statement)), None)
 
 
 #: what people write who think in C: pattern -> what to write here
