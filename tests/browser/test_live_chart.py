@@ -170,3 +170,16 @@ def test_a_dead_target_is_told_and_a_reload_brings_the_chart_back(lab_page):
         lab.run(2)
         page.wait_for_selector(".ebpflab-chart[data-state=failed]", timeout=10_000)
         assert re.search("the guest panicked", page.locator(".ebpflab-chart .reason").inner_text())
+
+
+def test_run_all_with_a_long_cell_behind_the_chart(lab_page):
+    """The page cannot ask for anything while the kernel is busy: the chart comes and moves all the same."""
+    with lab_page([SOURCE, "chart = live.watch(protocols, every=0.1, rate=True)\nchart", "time.sleep(12)"]) as lab:
+        page = lab.page
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        wait_until_live(page)
+        for _ in range(3):
+            changes(page, 2.0)
+        assert "[*]" in page.locator(".jp-InputPrompt").all_inner_texts()[2], "still busy"
+        lab.settle()
+        changes(page)

@@ -95,8 +95,9 @@ def test_bars():
 
 
 def test_histograms():
-    slots = models.Hist(models.Picker(), 10)
-    message = slots.absorb([map_batch("array", {3: 5, 10: 1}, size=64)])
+    counts = map_batch("array", {3: 5, 10: 1}, size=64)
+    slots = models.Hist(models.Picker(), 10, spec=counts.reading.spec)
+    message = slots.absorb([counts])
     assert slots.bins == "slots" and message.block[2].tolist() == [0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 0]
     log2 = models.Hist(models.Picker(), 10)
     message = log2.absorb([map_batch("hash", dict(enumerate([0, 1, 1, 2, 3, 4, 7, 8, 1024])))])
