@@ -60,7 +60,9 @@ class Input:
                 raise KernelError(f"BPF_PROG_TEST_RUN: EINVAL: a {type_} program has no packet",
                                   errno=errno.EINVAL, call="BPF_PROG_TEST_RUN", hint="give its context as ctx=")
             self.buffer = bytearray(ctx) or bytearray(shape.size if shape else SIZES.get(type_, 64))
-        self.address = memory.map(self.buffer, f"context ({name or type_})")
+        # no program writes to an xdp_md; the code generator counts on it
+        buffer = memoryview(self.buffer).toreadonly() if self.xdp else self.buffer
+        self.address = memory.map(buffer, f"context ({name or type_})")
 
     def _refuse(self, why: str, hint: str | None = None, number: int = errno.EINVAL):
         raise KernelError(f"BPF_PROG_TEST_RUN: {errno.errorcode[number]}: {why}", errno=number,

@@ -52,6 +52,10 @@ class Frame:
         """Bytes of packet, without metadata."""
         return len(self.window) - self.meta
 
+    def view(self) -> bytearray | memoryview:
+        """The packet's bytes in place, without metadata."""
+        return memoryview(self.window)[self.meta:] if self.meta else self.window
+
     def packet(self) -> bytes:
         return bytes(self.window[self.meta:])
 

@@ -75,7 +75,8 @@ class Compiled:
 
     def _function(self, start: int):
         main = start == 0
-        blocks = Blocks(self.codes, start, flow(self.codes, start, main), self._emit, self._condition)
+        context = "" if not main else "xdp" if self.program.spec.type == "xdp" else "ctx"
+        blocks = Blocks(self.codes, start, flow(self.codes, start, context), self._emit, self._condition)
         body = blocks.lines()
         used = sorted({number for pc in blocks.states for number in self._registers(self.codes[pc])} | {0})
         yield 0, f"def f{start}(run, r1, r2, r3, r4, r5, d):", start

@@ -1,7 +1,8 @@
 """One instruction as Python text.
 
 In the generated functions ``r0`` … ``r10`` are local variables holding unsigned 64-bit numbers, ``mem`` is
-``Memory.views``, ``sb sh sw sq`` the frame's stack as bytes, 2-, 4- and 8-byte words, ``cx`` the context's bytes.
+``Memory.views``, ``sb sh sw sq`` the frame's stack as bytes, 2-, 4- and 8-byte words, ``cx`` the context's bytes and
+``pk`` the packet's.
 An access that fails raises KeyError, IndexError, TypeError or struct.error; what it means is worked out then
 (``Compiled.explain``), so that nothing is paid for it before.
 """
@@ -13,9 +14,10 @@ import sys
 from ...isa import bits
 from .. import alu
 from ..decode import Code
-from .facts import Fact, State, width
+from .facts import POINTERS, Fact, State, loads_packet, width
 
 LITTLE = sys.byteorder == "little"   # memoryview casts are in the host's order
+DIRECT = {"ctx": "cx", "xdp": "cx", "pkt": "pk"}   # buffers that a fact names, by the kind of fact
 WORD = {2: "sh", 4: "sw", 8: "sq"}
 SIGN = {32: "0x80000000", 64: "0x8000000000000000"}
 MASK = {8: "0xff", 16: "0xffff", 32: "0xffffffff", 64: "0xffffffffffffffff"}
@@ -59,7 +61,7 @@ def arithmetic(code: Code, state: State) -> list[str]:
         if fact[0] == "k":
             number = alu.signed(fact[1] & ((1 << size) - 1), size) * (1 if verb == "add" else -1)
             sign, amount = ("-", -number) if number < 0 else ("+", number)
-            inside = max(x, amount.bit_length()) < size if number >= 0 else state[code.dst][0] in ("fp", "ctx")
+            inside = max(x, amount.bit_length()) < size if number >= 0 else state[code.dst][0] in POINTERS
             value = f"{dst} {sign} {amount}" if inside else f"({dst} {sign} {amount}) & {MASK[size]}"
         else:
             inside = verb == "add" and max(x, y) < size
@@ -153,8 +155,9 @@ def load(code: Code, state: State) -> list[str]:
             value = f"{WORD[size]}[{at // size}]"
         else:
             value = f"{sign}{size}(sb, {at})[0]"
-    elif fact[0] == "ctx" and fact[1] + code.off >= 0:
-        value = f"{sign}{size}(cx, {fact[1] + code.off})[0]"
+    elif fact[0] in DIRECT and fact[1] + code.off >= 0:
+        buffer, at = DIRECT[fact[0]], fact[1] + code.off
+        value = f"{buffer}[{at}]" if size == 1 and sign == "u" else f"{sign}{size}({buffer}, {at})[0]"
     else:
         place = _address(code.src, code.off)
         if code.off:
@@ -162,7 +165,8 @@ def load(code: Code, state: State) -> list[str]:
         else:
             head, tail = f"mem[{place} >> 24]", f"{place} & 0xffffff"
         value = f"{head}[{tail}]" if size == 1 and sign == "u" else f"{sign}{size}({head}, {tail})[0]"
-    return [f"{dst} = {value}" + (f" & {M}" if sign == "s" else "")]
+    lines = [f"{dst} = {value}" + (f" & {M}" if sign == "s" else "")]
+    return [*lines, "pk = run.frame.view()"] if loads_packet(code, state) else lines
 
 
 def store(code: Code, state: State) -> list[str]:
@@ -178,8 +182,9 @@ def store(code: Code, state: State) -> list[str]:
         if LITTLE and at % size == 0:
             return [f"{WORD[size]}[{at // size}] = {value}"]
         return [f"p{size}(sb, {at}, {value})"]
-    if fact[0] == "ctx" and fact[1] + code.off >= 0:
-        return [f"p{size}(cx, {fact[1] + code.off}, {value})"]
+    if fact[0] in ("ctx", "pkt") and fact[1] + code.off >= 0:
+        buffer, at = DIRECT[fact[0]], fact[1] + code.off
+        return [f"{buffer}[{at}] = {value}" if size == 1 else f"p{size}({buffer}, {at}, {value})"]
     place = _address(code.dst, code.off)
     if size == 1:   # the value is worked out first, the subscript last: no temporary
         return [f"mem[{place} >> 24][{_paren(place)} & 0xffffff] = {value}"]

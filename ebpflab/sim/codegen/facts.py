@@ -4,7 +4,8 @@ A fact is one of
 
     ("k", value)    this number
     ("fp", offset)  the frame pointer plus offset
-    ("ctx", offset) the context plus offset
+    ("ctx", offset) the context plus offset; ("xdp", offset) if it is an xdp_md, which programs cannot write
+    ("pkt", offset) the packet's first byte plus offset, as long as no call may have moved the packet
     ("n", bits)     any number below 2**bits
 
 Facts only ever leave out masks and look-ups whose outcome is certain; they are not the verifier's, and hold for
@@ -18,12 +19,14 @@ from collections.abc import Sequence
 
 from .. import alu
 from ..decode import Code
+from ..helpers import HELPERS
 
 Fact = tuple[str, int]
 State = tuple[Fact, ...]
 ANY: Fact = ("n", 64)
 ZERO: Fact = ("k", 0)
-POINTER_BITS = 48     # simulated addresses of stacks and contexts are below this
+POINTERS = ("fp", "ctx", "xdp", "pkt")
+POINTER_BITS = 48     # simulated addresses of stacks, contexts and packets are below this
 WIDEN_AFTER = 4       # joins at one place before a growing number of bits is taken to be 64
 
 
@@ -33,9 +36,9 @@ def width(fact: Fact) -> int:
     return value if kind == "n" else value.bit_length() if kind == "k" else POINTER_BITS
 
 
-def entry(main: bool) -> State:
-    """At the start of a function. A subprogram's arguments can be anything."""
-    first: tuple[Fact, ...] = (("ctx", 0), *[ZERO] * 4) if main else (ANY,) * 5
+def entry(context: str) -> State:
+    """At the start of a function; ``context`` is ctx, xdp, or "" in a subprogram, whose arguments can be anything."""
+    first: tuple[Fact, ...] = ((context, 0), *[ZERO] * 4) if context else (ANY,) * 5
     return (ZERO, *first, *[ZERO] * 4, ("fp", 0))
 
 
@@ -54,7 +57,7 @@ def _alu(code: Code, state: State) -> Fact:
     if left[0] == "k" and right[0] == "k":
         mask = (1 << size) - 1
         return ("k", alu.BINARY[verb](left[1] & mask, right[1] & mask, size) & mask)
-    if size == 64 and right[0] == "k" and left[0] in ("fp", "ctx") and verb in ("add", "sub"):
+    if size == 64 and right[0] == "k" and left[0] in POINTERS and verb in ("add", "sub"):
         moved = left[1] + alu.signed(right[1], 64) * (1 if verb == "add" else -1)
         return (left[0], moved) if abs(moved) < 1 << 30 else ANY
     x, y = min(width(left), size), min(width(right), size)
@@ -67,10 +70,25 @@ def _alu(code: Code, state: State) -> Fact:
     return ("n", min(grown, size))
 
 
+def loads_packet(code: Code, state: State) -> bool:
+    """Does the instruction load ``data`` out of an xdp_md?"""
+    return (code.kind == "ldx" and code.verb == "mem" and code.op.width == 32 and state[code.src][0] == "xdp"
+            and state[code.src][1] + code.off == 0)
+
+
+def _moves_packets(code: Code) -> bool:
+    if code.verb != "helper":
+        return True
+    found = HELPERS.get(code.imm)
+    return found is None or found.calls_back or found.moves
+
+
 def step(code: Code, state: State) -> State:
     """The facts after one instruction."""
     changed: dict[int, Fact] = {}
     kind = code.kind
+    if kind == "call" and _moves_packets(code):
+        changed = {number: ANY for number, fact in enumerate(state) if fact[0] == "pkt"}
     if kind == "alu":
         changed[code.dst] = _alu(code, state)
     elif kind == "end":
@@ -78,7 +96,8 @@ def step(code: Code, state: State) -> State:
     elif kind == "lddw":
         changed[code.dst] = ("k", code.value)
     elif kind == "ldx":
-        changed[code.dst] = ("n", 64 if code.verb == "memsx" else code.op.width)
+        loaded = ("n", 64 if code.verb == "memsx" else code.op.width)
+        changed[code.dst] = ("pkt", 0) if loads_packet(code, state) else loaded
     elif kind in ("call", "ld"):
         changed[0] = ANY
     elif kind == "atomic":
@@ -101,9 +120,9 @@ def successors(code: Code) -> tuple[int, ...]:
     return (code.next, code.target) if code.kind in ("jmp", "jcond") else (code.next,)
 
 
-def flow(codes: Sequence[Code | None], start: int, main: bool) -> dict[int, State]:
+def flow(codes: Sequence[Code | None], start: int, context: str) -> dict[int, State]:
     """Facts before every instruction that the function at ``start`` can reach."""
-    states: dict[int, State] = {start: entry(main)}
+    states: dict[int, State] = {start: entry(context)}
     joins: dict[int, int] = {}
     queue = [start]
     queued = {start}

@@ -28,7 +28,7 @@ def _frame(run, ctx: int) -> Frame:
 # -- XDP: the ends of the frame ------------------------------------------------------------------
 
 
-@helper()
+@helper(moves=True)
 def xdp_adjust_head(run, ctx, offset):
     frame, offset = _frame(run, ctx), signed32(offset)
     if len(frame.head) + offset < XDP_FRAME or offset > frame.length - ETH_HLEN:
@@ -39,7 +39,7 @@ def xdp_adjust_head(run, ctx, offset):
     return 0
 
 
-@helper()
+@helper(moves=True)
 def xdp_adjust_meta(run, ctx, offset):
     frame, offset = _frame(run, ctx), signed32(offset)
     meta = frame.meta - offset
@@ -51,7 +51,7 @@ def xdp_adjust_meta(run, ctx, offset):
     return 0
 
 
-@helper()
+@helper(moves=True)
 def xdp_adjust_tail(run, ctx, offset):
     frame, offset = _frame(run, ctx), signed32(offset)
     if offset > len(frame.tail) or frame.length + offset < ETH_HLEN:
@@ -154,7 +154,7 @@ def skb_pull_data(run, ctx, size):
     return -errno.ENOMEM if size & 0xFFFF_FFFF > _frame(run, ctx).length else 0
 
 
-@helper()
+@helper(moves=True)
 def skb_change_tail(run, ctx, size, flags):
     frame, size = _frame(run, ctx), size & 0xFFFF_FFFF
     least = ETH_HLEN if run.input.l2 else 0
@@ -169,7 +169,7 @@ def skb_change_tail(run, ctx, size, flags):
     return 0
 
 
-@helper()
+@helper(moves=True)
 def skb_change_head(run, ctx, room, flags):
     frame, room = _frame(run, ctx), room & 0xFFFF_FFFF
     if flags or frame.length + room > SKB_MAX:

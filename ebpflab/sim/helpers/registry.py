@@ -18,7 +18,7 @@ HELPERS = MappingProxyType(_TABLE)
 class Helper:
     """``function(run, r1, …)`` with ``arity`` registers; gives r0 (a negative errno is fine).
 
-    ``calls_back``: it may run functions of the program.
+    ``calls_back``: it may run functions of the program; ``moves``: it may move the packet.
     """
 
     name: str
@@ -26,14 +26,15 @@ class Helper:
     function: Callable[..., int]
     arity: int
     calls_back: bool = False
+    moves: bool = False
 
 
-def helper(*names: str, calls_back: bool = False):
+def helper(*names: str, calls_back: bool = False, moves: bool = False):
     """Register a function as the helper(s) of these names; without names, of its own name."""
     def register(function):
         for name in names or (function.__name__,):
             number = HELPER_IDS[name]
-            _TABLE[number] = Helper(name, number, function, function.__code__.co_argcount - 1, calls_back)
+            _TABLE[number] = Helper(name, number, function, function.__code__.co_argcount - 1, calls_back, moves)
         return function
     return register
 
