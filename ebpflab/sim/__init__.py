@@ -13,6 +13,7 @@ What differs from a kernel on purpose: time, chance, CPU and the current process
 memory that a kernel leaves undefined (stack of a new frame, registers of a new function) is zero; LRU maps evict in
 exact order and only when full; a Bloom filter has no false positives; a perf buffer is open on every CPU; XDP frames
 have one buffer; one program runs at a time, so atomics and locks never contend.
+"""
 
 from .machine import BUDGET, Clock, Machine, Program, Result, Task
 
