@@ -64,7 +64,7 @@ SLOT_BYTES = {
 # What assembly spells differently from the kernel's log: numbers, labels, map and helper names, blanks.
 _SPELLING = [(re.compile(pattern), to) for pattern, to in (
     (r"^\([0-9a-f]{2}\) ", ""), (r"\b(0x[0-9a-f]+|\d+)\b", "N"), (r"[\s;]", ""), (r"(goto|call).*", r"\1"),
-    (r"=(N|.*ll)$", "="),
+    (r"=(N|.*ll|map\[.*)$", "="),
 )]
 _COMMENT = re.compile(r"(.*?)\s*((?://|#\s).*)?$")
 
@@ -114,8 +114,9 @@ def _at(v: Value) -> str:
 
 
 def _proved(v: Value) -> str:
-    """Bytes from the packet pointer's start that were compared with the end; −1 and −2 are {BEYOND,AT}_PKT_END."""
-    if v.range < 0 or v.range >> 63:
+    """Bytes from the packet's start that were proved. The kernel prints {BEYOND,AT}_PKT_END as r=0xffff…ff and …fe;
+    a log's parser keeps that in the text only."""
+    if v.range < 0 or v.range >> 63 or "r=0xfffffffffffffff" in v.text:
         return "known to be at or past the end"
     return f"{v.range} byte{'' if v.range == 1 else 's'} proved" if v.range else "no byte proved yet"
 

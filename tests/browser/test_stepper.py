@@ -22,7 +22,7 @@ stepper
 
 
 @contextmanager
-def static_page(path, trace, **options):
+def static_page(path, trace, ready=".cell", **options):
     """The static twin of a trace in Chromium, from a file; fails if the page asks for anything or throws."""
     from playwright.sync_api import sync_playwright
 
@@ -40,7 +40,7 @@ def static_page(path, trace, **options):
             page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
             page.on("request", lambda r: asked.append(r.url))
             page.goto(path.as_uri())
-            page.wait_for_selector(".ebpflab .cell")
+            page.wait_for_selector(f".ebpflab {ready}")
             yield page
             assert not errors
             assert asked == [path.as_uri()]
@@ -251,6 +251,36 @@ def test_screen_readers_are_told(tmp_path):
             "() => [...document.querySelectorAll('.ebpflab :is(button, input, select, summary)')].filter("
             "e => !(e.getAttribute('aria-label') || e.textContent.trim())).length")
         assert nameless == 0
+
+
+def test_unsupported_is_not_shown_as_a_rejection(tmp_path):
+    from dataclasses import replace
+
+    from ebpflab.trace import Verdict
+
+    stopped = replace(recorded("counted"), verdict=Verdict("unsupported", "ebpflab", "spin locks", pc=12))
+    with static_page(tmp_path / "unclear.html", stopped) as page:
+        assert page.locator(".ebpflab .sign").inner_text() == "?"
+        assert page.locator(".ebpflab .row.unclear .mark").inner_text() == "?"
+        assert page.locator(".ebpflab .row.error").inner_text() == "? spin locks"
+        text = page.locator(".ebpflab").inner_text().lower()
+        assert "rejected" not in text and "✗" not in text
+
+
+def test_rejected_before_the_first_step(tmp_path):
+    from dataclasses import replace
+
+    from ebpflab.trace import Verdict
+
+    verdict = Verdict("reject", "Linux", "jump out of range from insn 4 to 99", pc=4)
+    with static_page(tmp_path / "early.html", replace(recorded("counted"), steps=(), verdict=verdict),
+                     ready=".row.wrong") as page:
+        assert page.locator(".ebpflab .row.insn").count() == 20
+        assert page.locator(".ebpflab .row.wrong .pc").inner_text() == "4"
+        assert page.locator(".ebpflab .controls").count() == 0
+        page.locator(".ebpflab .list").focus()
+        press(page, "ArrowRight", "End", "e")
+        page.locator(".ebpflab .row.insn").nth(3).click()
 
 
 def test_dark_page_follows_the_system(tmp_path):

@@ -77,6 +77,7 @@ def test_regions():
     ("*(u32 *)(r10 - 4) = 0x10  // sixteen", "(62) *(u32 *)(r10 -4) = 16", "// sixteen"),
     ("if r0 == 0 goto out;", "(15) if r0 == 0x0 goto pc+2", ""),
     ("r1 = counts ll", "(18) r1 = 0xffff888100000000", ""),
+    ("r1 = counts ll", "(18) r1 = map[counts]", ""),
     ("call map_lookup_elem # find it", "(85) call bpf_map_lookup_elem#1", "# find it"),
     ("if (ptr + 1 > data_end)", "(2d) if r1 > r7 goto pc+104", "if (ptr + 1 > data_end)"),
     ("int x = 0; // C says more", "(b7) r0 = 0", "int x = 0; // C says more"),

@@ -33,7 +33,7 @@ class StepperView {
     const { processed } = verdict.stats;
     const facts = [`${program.type} program`, processed != null && `${processed} instructions processed`, truncated && "the log was cut short"].filter(Boolean).join(" · ");
     this.toError = verdict.step != null && steps > 1
-      ? focusable("button", { title: "key: e", onclick: () => this.go(verdict.step) }, "Go to the error") : null;
+      ? focusable("button", { title: "key: e", onclick: () => this.go(verdict.step) }, verdict.result === "reject" ? "Go to the error" : "Go to where it stopped") : null;
     return h("header", { class: `verdict ${verdict.result}` },
       h("span", { class: "sign", "aria-hidden": "true" }, sign),
       h("div", {},
@@ -94,12 +94,16 @@ class StepperView {
       const fresh = insn.source && !(before && before.file === file && before.line === line);
       rows.push({ insn, source: fresh ? insn.source : null });
       before = insn.source || before;
-      if (!this.isGood() && verdict.pc === insn.pc) rows.push({ title: verdict.lines[0] || verdict.error, kind: "error" });
+      if (this.fault && verdict.pc === insn.pc) rows.push({ title: verdict.lines[0] || verdict.error, kind: "error" });
     }
     return rows;
   }
 
-  isGood() { return this.model.head.verdict.result === "accept"; }
+  // How the deciding place is marked: a rejection, or where a verifier cannot go on.
+  get fault() {
+    return { reject: { sign: "✗", name: "wrong", here: "Rejected here." },
+      unsupported: { sign: "?", name: "unclear", here: "This verifier cannot go on from here." } }[this.model.head.verdict.result];
+  }
 
   setMode(mode) {
     this.mode = mode;
@@ -116,15 +120,17 @@ class StepperView {
   drawRow(at) { return this.mode === "program" ? this.drawInsn(this.programRows[at]) : this.drawStep(at); }
 
   drawInsn({ insn, source, title, kind }) {
-    if (title) return h("div", { class: `row ${kind}`, title }, h("span", {}, kind === "error" ? `✗ ${title}` : title));
+    const { fault } = this;
+    if (kind === "error") return h("div", { class: `row error ${fault.name}`, title }, h("span", {}, `${fault.sign} ${title}`));
+    if (title) return h("div", { class: `row ${kind}`, title }, h("span", {}, title));
     const { model } = this, { verdict } = model.head;
     const here = this.at >= 0 && model.pc[this.at] === insn.pc;
-    const wrong = verdict.pc === insn.pc && !this.isGood();
+    const wrong = verdict.pc === insn.pc && fault;
     const pruned = model.prunedAt.get(insn.pc);
-    const dim = !insn.hits ? " never" : this.pcOnPath.has(insn.pc) ? "" : " off";
-    return h("div", { class: `row insn${here ? " here" : ""}${wrong ? " wrong" : ""}${dim}`, role: "option",
-      "aria-selected": String(here), title: insn.hits ? "" : "never reached" },
-    h("span", { class: "mark", "aria-hidden": "true" }, wrong ? "✗" : here ? "▶" : ""),
+    const dim = !model.length ? "" : !insn.hits ? " never" : this.pcOnPath.has(insn.pc) ? "" : " off";
+    return h("div", { class: `row insn${here ? " here" : ""}${wrong ? ` ${fault.name}` : ""}${dim}`, role: "option",
+      "aria-selected": String(here), title: insn.hits || !model.length ? "" : "never reached" },
+    h("span", { class: "mark", "aria-hidden": "true" }, wrong ? fault.sign : here ? "▶" : ""),
     h("span", { class: "pc" }, String(insn.pc)),
     h("span", { class: "text" }, ...this.opcode(insn.text), insn.to ? h("span", { class: "to" }, ` → ${insn.to}`) : null,
       pruned ? h("span", { class: "tag", title: "paths that ended here, because an equal or weaker state was already proved safe" },
@@ -194,7 +200,7 @@ class StepperView {
     const text = model.text(i), rejected = i === model.head.verdict.step;
     const used = new Set((text.match(/\b[rw]\d+\b/g) || []).map((r) => `R${r.slice(1)}`));
     const cells = cellsOf(state.before, state.after, frame);
-    this.cells.replaceChildren(...cells.map((cell) => this.drawCell(cell, used, rejected && this.blamed.has(cell.name))));
+    this.cells.replaceChildren(...cells.map((cell) => this.drawCell(cell, used, rejected && this.fault.name === "wrong" && this.blamed.has(cell.name))));
     this.showCell(this.cells.querySelector(".changed, .blamed"));
     const details = state.notes.length ? [focusable("details", {},
       focusable("summary", {}, `${state.notes.length} more line${state.notes.length > 1 ? "s" : ""} of the log`),
@@ -202,7 +208,7 @@ class StepperView {
     this.notes.replaceChildren(...details);
     const changes = cells.filter(isChanged).map((c) => (c.now ? `${c.name} is ${c.now.words}` : `${c.name} is gone`));
     this.live.textContent = `Step ${i}, instruction ${model.pc[i]}: ${text}. ${changes.join("; ")}`
-      + (rejected ? `. Rejected: ${model.head.verdict.error}` : "");
+      + (rejected ? `. ${RESULT[model.head.verdict.result][1]}: ${model.head.verdict.error}` : "");
   }
 
   // The instruction, where this path comes from, where else it went.
@@ -235,7 +241,7 @@ class StepperView {
       insn?.source?.text ? h("div", { class: "from", title: insn.source.file },
         `${insn.source.file.split("/").pop()}:${insn.source.line}  `, h("code", {}, insn.source.text.trim().replace(/\s+/g, " "))) : null,
       kind === "pruned" ? h("p", { class: "covered" }, "This path ends here: an equal or weaker state was already proved safe at this instruction.") : null,
-      i === model.head.verdict.step ? h("p", { class: "warning" }, `✗ ${this.mode === "steps" ? model.head.verdict.error : "Rejected here."}`) : null,
+      i === model.head.verdict.step ? h("p", { class: `warning ${this.fault.name}` }, `${this.fault.sign} ${this.mode === "steps" ? model.head.verdict.error : this.fault.here}`) : null,
       way.length ? h("div", { class: "way" }, ...way) : null,
     ].filter(Boolean);
   }
