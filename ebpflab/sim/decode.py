@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from ..errors import DecodeError, Unsupported
-from ..isa import Insn, Op, bits, check, imm64, op_of
+from ..isa import OPS, Insn, Op, bits, check, imm64, op_of
 from .memory import FUNCTION_BASE
 
 #: verb -> what no tier of the simulator runs
@@ -42,13 +42,13 @@ class Code:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """A program's code by slot (None: the second half of a wide load).
+    """A program's code by slot (HOLE: the second half of a wide load, which nothing reaches).
 
     ``functions`` are the entry slots: 0, local call targets, callbacks; each maps to the slot after its last.
     ``relocations``: slots of wide loads whose value an address space gives, with (kind, index, offset).
     """
 
-    codes: tuple[Code | None, ...]
+    codes: tuple[Code, ...]
     functions: dict[int, int]
     relocations: dict[int, tuple[str, int, int]]
 
@@ -62,9 +62,12 @@ class Image:
     def check_simulated(self) -> None:
         """Raise Unsupported at the first instruction that the simulator has no meaning for."""
         for code in self.codes:
-            if code is not None and code.verb in NOT_SIMULATED:
+            if code.verb in NOT_SIMULATED:
                 raise Unsupported(f"{NOT_SIMULATED[code.verb]} is not simulated", where=f"instruction {code.pc}",
                                   hint="run the program on a kernel target (local or a guest)")
+
+
+HOLE = Code(-1, OPS[0], "hole", "", 0, 0, 0, 0, 0, -1, -1)
 
 
 def _with_value(code: Code, value: int) -> Code:
@@ -87,12 +90,13 @@ def _decode(insns: tuple[Insn, ...]) -> Image:
     if not insns:
         raise DecodeError("a program needs at least one instruction", pc=0)
     check(insns)
-    codes: list[Code | None] = [None] * len(insns)
+    codes = [HOLE] * len(insns)
     entries, relocations = {0}, {}
     pc = 0
     while pc < len(insns):
         insn = insns[pc]
         op = op_of(insn)
+        assert op is not None   # check() was happy
         following = pc + (2 if op.kind == "lddw" else 1)
         value, target = insn.imm & (bits.U64 if op.width == 64 else bits.U32), -1
         if op.kind in ("jmp", "jcond"):
@@ -113,9 +117,9 @@ def _decode(insns: tuple[Insn, ...]) -> Image:
         codes[pc] = Code(pc, op, op.kind, op.verb, insn.dst, insn.src, insn.off, insn.imm, value, target, following)
         pc = following
     for code in codes:
-        if code is None or not (code.kind in ("jmp", "ja", "jcond") or code.verb in ("local", "func")):
+        if not (code.kind in ("jmp", "ja", "jcond") or code.verb in ("local", "func")):
             continue
-        if not 0 <= code.target < len(codes) or codes[code.target] is None:
+        if not 0 <= code.target < len(codes) or codes[code.target] is HOLE:
             raise DecodeError(f"jump to {code.target}, which is no instruction of the program", pc=code.pc)
     bounds = [*sorted(entries), len(insns)]
     return Image(tuple(codes), dict(pairwise(bounds)), relocations)

@@ -139,7 +139,8 @@ def record(program: Program, data: bytes = b"", *, ctx: bytes = b"", cpu: int = 
     result = fault = None
     with machine.lock:
         given = Input(program.spec.type, memory, bytes(data), bytes(ctx), **({"ifindex": ifindex} if ifindex else {}))
-        memory.journal = journal = []
+        journal: list[Event] = []
+        memory.journal = journal
 
         def hook(running: Program, code, regs: list[int], depth: int) -> None:
             raw.append((running, code.pc, depth, tuple(regs), len(journal)))

@@ -64,7 +64,7 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self.views: dict[int, bytearray | memoryview | bytes] = {}
+        self.views: dict[int, bytearray | memoryview] = {}
         self.owners: dict[int, object] = {}
         self.journal: list | None = None
         self._next = FIRST_PAGE
@@ -159,6 +159,12 @@ class Memory:
             raise self.fault(address, size, "read")
         return bytes(view[at:at + size])
 
+    def clear(self, address: int, size: int) -> None:
+        """Write zeros; checked before anything of that size is made."""
+        if size:
+            self.check(address, size, "write")
+            self.write(address, bytes(size))
+
     def write(self, address: int, data: bytes) -> None:
         size = len(data)
         if not size:
@@ -220,4 +226,4 @@ class Memory:
 
 
 def _readonly(view) -> bool:
-    return view.readonly if isinstance(view, memoryview) else isinstance(view, bytes)
+    return isinstance(view, memoryview) and view.readonly

@@ -74,15 +74,13 @@ class SimTargetMap(Closing):
 
     def consume(self) -> list:
         """The records of a ringbuf or perf_event_array since the last time (``sim.maps.Event``)."""
-        if not hasattr(self.inside, "consume"):
-            raise SpecError(f"map {self.spec.name!r}: a {self.spec.type} map carries no records")
         with self._machine.lock:
             return self._live().consume()
 
     @property
     def lost(self) -> int:
         """Records that found no room."""
-        return getattr(self.inside, "lost", 0)
+        return self.inside.lost
 
     def close(self) -> None:
         if self._open:
@@ -110,7 +108,7 @@ class SimLink(Closing):
         if program.spec.type != "xdp":
             raise KernelError(f"BPF_LINK_CREATE: EINVAL: a {program.spec.type} program is no XDP program",
                               errno=errno.EINVAL, call="BPF_LINK_CREATE")
-        self._end = net.end(dev)
+        self._end = net.end(str(dev))
         if self._end.link is not None:
             raise KernelError(f"BPF_LINK_CREATE: EBUSY: {dev} has an XDP program already", errno=errno.EBUSY,
                               call="BPF_LINK_CREATE", hint="close its link first")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import struct
 import weakref
+from typing import Any
 
 from ...errors import EbpflabError, Fault
 from ...isa import bits
@@ -54,7 +55,7 @@ class Compiled:
         self.file = f"<ebpflab {program.spec.name} {next(_serial)}>"
         self.slots: list[int] = [0]
         text: list[str] = []
-        self.names: dict[str, object] = {
+        self.names: dict[str, Any] = {
             **_COMMON, "mem": self.machine.memory.views, "PROGRAM": self.program, "STACKS": self._stacks(),
             "FP": self.machine.frame_pointers, "CODES": self.codes}
         for start in program.image.functions:

@@ -24,7 +24,7 @@ class Blocks:
     """Emits the body of the function at ``start``. ``emit(code, state, count)`` gives an instruction's lines and
     whether the count was settled by them (calls hand the budget over)."""
 
-    def __init__(self, codes: Sequence[Code | None], start: int, states: dict[int, State],
+    def __init__(self, codes: Sequence[Code], start: int, states: dict[int, State],
                  emit: Callable[[Code, State, int], tuple[list[str], bool]],
                  condition: Callable[[Code, State], str]):
         self.codes, self.start, self.states = codes, start, states
@@ -62,7 +62,8 @@ class Blocks:
         while queue:
             root = queue.pop()
             if root not in bodies:
-                bodies[root] = body = []
+                body: list = []
+                bodies[root] = body
                 self._tree(root, 0, 0, body)
                 queue.extend(text.target for _, text, _ in body if isinstance(text, _Goto))
         order = sorted(bodies)

@@ -53,8 +53,8 @@ def arithmetic(code: Code, state: State) -> list[str]:
         value = _cut(src, y, size) if fact[0] != "k" else str(fact[1] & ((1 << size) - 1))
     elif verb == "movsx":
         low = code.op.fixed["off"]
-        sign = 1 << (low - 1)
-        value = f"(({_cut(src, y, low)} ^ {sign}) - {sign}) & {MASK[size]}" if y >= low else src
+        top = 1 << (low - 1)
+        value = f"(({_cut(src, y, low)} ^ {top}) - {top}) & {MASK[size]}" if y >= low else src
     elif verb == "neg":
         value = f"-{dst} & {MASK[size]}"
     elif verb in ("add", "sub"):
@@ -74,8 +74,8 @@ def arithmetic(code: Code, state: State) -> list[str]:
         value = value if have <= size else f"({value}) & {MASK[size]}"
     elif verb == "lsh":
         if fact[0] == "k":
-            by = fact[1] & (size - 1)
-            value = f"{dst} << {by}" if x + by <= size else f"({dst} << {by}) & {MASK[size]}"
+            shift = fact[1] & (size - 1)
+            value = f"{dst} << {shift}" if x + shift <= size else f"({dst} << {shift}) & {MASK[size]}"
         else:
             value = f"({dst} << ({src} & {size - 1})) & {MASK[size]}"
     elif verb in ("rsh", "arsh"):

@@ -120,7 +120,7 @@ def successors(code: Code) -> tuple[int, ...]:
     return (code.next, code.target) if code.kind in ("jmp", "jcond") else (code.next,)
 
 
-def flow(codes: Sequence[Code | None], start: int, context: str) -> dict[int, State]:
+def flow(codes: Sequence[Code], start: int, context: str) -> dict[int, State]:
     """Facts before every instruction that the function at ``start`` can reach."""
     states: dict[int, State] = {start: entry(context)}
     joins: dict[int, int] = {}

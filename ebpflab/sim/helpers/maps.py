@@ -181,7 +181,8 @@ def get_stack(run, ctx, buffer, size, flags):
         return -errno.EINVAL
     stack = (task.user_stack if flags & 0x100 else task.kernel_stack)[flags & 0xFF:][:size // 8]
     data = b"".join(address.to_bytes(8, "little") for address in stack)
-    run.memory.write(buffer, data.ljust(size, b"\0"))
+    run.memory.clear(buffer, size)
+    run.memory.write(buffer, data)
     return len(data)
 
 

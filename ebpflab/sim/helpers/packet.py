@@ -104,7 +104,7 @@ def xdp_store_bytes(run, ctx, offset, buffer, size):
 def _load(run, frame: Frame, offset: int, buffer: int, size: int) -> int:
     at = _span(frame, offset, size) if 0 <= offset <= INT_MAX else None
     if at is None:
-        run.memory.write(buffer, bytes(size))
+        run.memory.clear(buffer, size)
         return -errno.EFAULT
     run.memory.write(buffer, run.memory.read(at, size))
     return 0
@@ -126,12 +126,12 @@ def skb_load_bytes_relative(run, ctx, offset, buffer, size, start):
     _frame(run, ctx)
     offset, size = offset & 0xFFFF_FFFF, size & 0xFFFF_FFFF
     if start > 1 or offset > 0xFFFF:   # BPF_HDR_START_MAC, BPF_HDR_START_NET
-        run.memory.write(buffer, bytes(size))
+        run.memory.clear(buffer, size)
         return -errno.EFAULT
     whole = _from_mac(run)[ETH_HLEN * start:]
     data = whole[offset:offset + size]
     if len(data) < size:
-        run.memory.write(buffer, bytes(size))
+        run.memory.clear(buffer, size)
         return -errno.EFAULT
     run.memory.write(buffer, data)
     return 0

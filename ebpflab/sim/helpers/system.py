@@ -62,7 +62,8 @@ def get_current_comm(run, buffer, size):
     if not size:
         return -errno.EINVAL
     name = run.machine.task.comm.encode()[:min(size, 16) - 1]
-    run.memory.write(buffer, name.ljust(size, b"\0"))
+    run.memory.clear(buffer, size)
+    run.memory.write(buffer, name)
     return 0
 
 
@@ -149,11 +150,12 @@ def probe_read(run, target, size, source):
     """What cannot be read is EFAULT and zeros, never a fault: that is what probe reads are for."""
     size &= 0xFFFF_FFFF
     try:
-        data, result = run.memory.read(source, size), 0
+        data = run.memory.read(source, size)
     except Fault:
-        data, result = bytes(size), -errno.EFAULT
+        run.memory.clear(target, size)
+        return -errno.EFAULT
     run.memory.write(target, data)
-    return result
+    return 0
 
 
 @helper("probe_read_str", "probe_read_kernel_str", "probe_read_user_str")
@@ -164,7 +166,7 @@ def probe_read_str(run, target, size, source):
     try:
         text = _string(run, source, size - 1) + b"\0"
     except Fault:
-        run.memory.write(target, bytes(size))
+        run.memory.clear(target, size)
         return -errno.EFAULT
     run.memory.write(target, text)
     return len(text)
@@ -194,9 +196,10 @@ def _number(run, text, size, flags, result, is_signed: bool) -> int:
     allowed = b"0123456789abcdef"[:base]
     if base == 16 and digits.startswith(b"0x"):
         digits = digits[2:]
-    kept = re.match(b"[" + allowed + b"]*", digits)[0]
-    if not kept:
+    found = re.match(b"[" + allowed + b"]+", digits)
+    if found is None:
         return -errno.EINVAL
+    kept = found[0]
     value = int(kept, base) * (-1 if match[1] else 1)
     if not (-(1 << 63) <= value < 1 << 63 if is_signed else value < 1 << 64):
         return -errno.ERANGE

@@ -121,15 +121,13 @@ class Array(SimMap):
 class References(SimMap):
     """Arrays whose values name something: programs, maps, sockets, devices, cgroups, CPUs.
 
-    User space writes a number; what a program gets depends on the type. ``resolve`` (set by the machine)
-    turns the number into the thing or gives None, which is EBADF as for a wrong file descriptor.
+    User space writes a number; what a program gets depends on the type.
     """
 
     def __init__(self, spec, memory, cpus):
         super().__init__(spec, memory, cpus)
         self.numbers: dict[int, bytes] = {}
         self.things: dict[int, object] = {}
-        self.resolve = lambda number: number
 
     def at(self, index: int):
         """What is at an index, or None."""

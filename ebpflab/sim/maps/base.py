@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 from ...errors import KernelError, SpecError
 from ...spec import MapSpec
@@ -54,7 +54,8 @@ def round_up(size: int, to: int = 8) -> int:
     return -(-size // to) * to
 
 
-class Columns(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Columns:
     """A map's contents as raw columns; see ``ebpflab.targets.base.Snapshot``."""
 
     keys: bytes
@@ -102,6 +103,10 @@ class SimMap:
         self.per_cpu = spec.row.per_cpu
         self.closed = False
         self.users = 1
+        #: a number that user space writes -> the thing it names, None if there is none (EBADF); set by the machine
+        self.resolve: Callable[[int], Any] = lambda number: number
+        #: records that found no room
+        self.lost = 0
         self.frozen = False
         flags = spec.flags
         if flags & ~FLAGS[spec.type]:
@@ -194,6 +199,10 @@ class SimMap:
                 values.append(value)
         return self.columns(b"".join(keys), b"".join(values), len(keys))
 
+    def consume(self) -> list:
+        """The records of a ring or perf buffer since the last time."""
+        raise SpecError(f"map {self.spec.name!r}: a {self.spec.type} map carries no records")
+
     def columns(self, keys: bytes, values: bytes, count: int) -> Columns:
         return Columns(keys, values, count, self.cpus if self.per_cpu else 1, time.monotonic())
 
@@ -239,5 +248,5 @@ class SimMap:
         """Tell the journal; with ``address`` bytes that programs see changed in place."""
         if self.memory.journal is not None:
             self.memory.journal.append(MapChange(self, bytes(key), old, new))
-            if address:
+            if address and old is not None and new is not None:
                 self.memory.journal.append(Write(address, old, new))

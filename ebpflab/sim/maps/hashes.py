@@ -176,7 +176,6 @@ class MapHash(SimMap):
     def __init__(self, spec, memory, cpus):
         super().__init__(spec, memory, cpus)
         self.inner: dict[bytes, SimMap] = {}
-        self.resolve = lambda number: None
 
     def pointer(self, key, cpu):
         inner = self.inner.get(key)

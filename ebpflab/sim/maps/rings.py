@@ -45,7 +45,6 @@ class RingBuffer(SimMap):
         self.records: deque[_Record] = deque()
         self.reserved: dict[int, _Record] = {}
         self.produced = self.consumed = 0
-        self.lost = 0
 
     def check(self):
         size = self.spec.max_entries
@@ -112,7 +111,6 @@ class PerfEventArray(References):
         super().__init__(spec, memory, cpus)
         self.buffers: list[deque[Event]] = [deque() for _ in range(cpus)]
         self.used = [0] * cpus
-        self.lost = 0
 
     def output(self, data: bytes, flags: int, cpu: int, time: int) -> int:
         index = flags & F_INDEX_MASK
