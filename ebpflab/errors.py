@@ -39,10 +39,10 @@ class AsmError(EbpflabError):
         self.file, self.line, self.column, self.length, self.source = file, line, column, length, source
 
     def __str__(self) -> str:
-        lines = self.source.splitlines()
+        lines = self.source.split("\n")
         text = f"{self.where}: {self.what}"
         if 1 <= self.line <= len(lines):
-            shown = lines[self.line - 1].replace("\t", " ")
+            shown = lines[self.line - 1].rstrip("\r").replace("\t", " ")
             caret = " " * (self.column - 1) + "^" + "~" * (max(self.length, 1) - 1)
             text += f"\n  {shown}\n  {caret}"
         return f"{text}\n  hint: {self.hint}" if self.hint else text

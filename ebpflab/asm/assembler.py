@@ -82,7 +82,7 @@ class _Assembly:
 
     def __init__(self, text: str, file: str, syntax: str):
         self.text, self.file, self.syntax = text, file, syntax
-        self.lines = text.splitlines()
+        self.lines = text.split("\n")
         self.forms, self.memo = FORMS[syntax], _memos[syntax]
         self.slots: list[tuple[int, int, int, int, int]] = []
         self.labels: dict[str, int] = {}
@@ -96,6 +96,9 @@ class _Assembly:
 
     def run(self, options: dict[str, str]) -> ProgramSpec:
         text = self.text
+        if "\0" in text:
+            self.line = text.count("\n", 0, text.index("\0")) + 1
+            raise self.error("there is a zero byte: this is not text", "\0", "compiled programs are read as ELF")
         if "/*" in text:
             text = _BLOCK.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
         self.known_labels = _labels(text)
@@ -103,7 +106,7 @@ class _Assembly:
             self._directives(text)
         self.names = {**CONSTANTS, **self.declared.constants}
         self.map_index = {m.name: i for i, m in enumerate(self.declared.maps)}
-        numbers, starts = self._statements(text.splitlines())
+        numbers, starts = self._statements(text.split("\n"))
         self._patch()
         first = self.declared.options.get("name", options["name"])
         return ProgramSpec(
@@ -223,10 +226,13 @@ class _Assembly:
         """``text[at:]`` is one statement; ``opcode`` is what a kernel line says in parentheses."""
         statement = text[at:].rstrip()
         statement = re.sub(r"\s*<[^<>]*>$", "", statement) if statement.endswith(">") else statement
-        numeric = statement[-1] in "fb" and names.BRANCH.match(statement)       # goto 1f
+        numeric = statement[-1:] in ("f", "b") and names.BRANCH.match(statement)       # goto 1f
         if not numeric and self._read(statement, at, opcode, statement):
             return
-        rewritten = names.resolve(self, statement, at)
+        try:
+            rewritten = names.resolve(self, statement, at)
+        except OperandError as error:
+            raise self.error(str(error), statement.strip(), error.hint) from None
         if rewritten != statement and self._read(rewritten, at, opcode, statement):
             return
         raise messages.unreadable(self, statement, rewritten, at, opcode)

@@ -53,8 +53,9 @@ def unreadable(assembly, statement: str, rewritten: str, at: int, opcode: int | 
     if opcode is not None:
         if not any(key[0] == opcode for key in forms.KERNEL_FORMS):
             return assembly.error(f"unknown opcode {opcode:#04x}", f"({opcode:02x})")
-        other = FORMS["kernel"].get(shape(SPLIT(rewritten))[0])
-        if other is not None:
+        parts = SPLIT(rewritten)
+        other = [form for form in FORMS["kernel"].get(shape(parts)[0], ()) if form.fits(parts)]
+        if other:
             return assembly.error(f"({opcode:02x}) is not the opcode of this instruction", f"({opcode:02x})",
                                    f"it is ({other[0].op.opcode:02x})")
     known = assembly.names

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from ..abi import HELPER_IDS, HELPER_NAMES
 from .expressions import evaluate
-from .forms import KEYWORDS, number
+from .forms import KEYWORDS
 
 NAME = r"[A-Za-z_.$][\w.$]*"
 WORD = re.compile(NAME)
@@ -99,7 +99,7 @@ def _reference(assembly, reference: re.Match, at: int) -> str | None:
         return f"{head}map[{index}]" + (f"[0]{off.replace(' ', '')}" if off else "") + tail
     if name in assembly.declared.data:
         section, start, _, _ = assembly.declared.data[name]
-        extra = number(off) if off else 0
+        extra = evaluate(off, {}) if off else 0
         return f"{head}map[{assembly.map_index[section]}][0]{start + extra:+d}{tail}"
     if name in assembly.names:
         return None
