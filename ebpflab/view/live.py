@@ -37,6 +37,8 @@ UNANSWERED = 2          # updates on their way at most
 BUSY_INTERVAL = 0.1     # seconds between updates while a cell runs and answers cannot come in
 UNASKED_BYTES = 200_000 # a second at most, of whole histories sent before the page could ask
 LINGER = 5.0            # a chart without a view ends after this many seconds
+SILENT = 10.0           # a view not heard of for this long is forgotten when another comes
+WAITING = 50            # readings kept aside for a slow page; beyond, it gets the whole history when it answers
 _HERE = Path(__file__).parent
 
 
@@ -91,12 +93,13 @@ class Chart(anywidget.AnyWidget):
         self.state = "live"
         self.sent = self.drawn = 0              # numbers of the last update sent and answered
         self.error: BaseException | None = None
-        self._views: set[str] = set()
+        self._views: dict[str, float] = {}      # id -> when it was last heard of
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._wake = threading.Event()
         self._alone = 0.0                       # since when there is no view; 0 while there is one or never was
         self._answered = 0.0
+        self._behind = False                    # the page misses readings that the model has
         self._times: dict[int, float] = {}
         self._rate: deque[float] = deque(maxlen=40)
         self._display = None
@@ -121,7 +124,7 @@ class Chart(anywidget.AnyWidget):
         if op == "ack":
             with self._lock:
                 self.drawn = max(self.drawn, message["seq"])
-                self._answered = time.monotonic()
+                self._answered = self._views[view] = time.monotonic()
                 if (sent := self._times.pop(message["seq"], None)) is not None:
                     self.delays.append(message["painted"] - sent)
                 Chart._page_has_library = True
@@ -130,8 +133,10 @@ class Chart(anywidget.AnyWidget):
             self._wake.set()
         elif op == "ready":
             with self._lock:
-                self._alone = 0.0
-                self._views.add(view)
+                now, self._alone = time.monotonic(), 0.0
+                # A page that was reloaded did not say good-bye for its views.
+                self._views = {old: heard for old, heard in self._views.items() if now - heard < SILENT}
+                self._views[view] = now
                 if not message.get("bokeh"):
                     Chart._page_has_library = False
                     self.send({"op": "bokeh", "view": view}, [_library()])
@@ -139,11 +144,10 @@ class Chart(anywidget.AnyWidget):
                 self._report()
         elif op == "gone":
             with self._lock:
-                self._views.discard(view)
+                self._views.pop(view, None)
                 if not self._views:
                     self._alone = time.monotonic()
         elif op == "hello":
-            self._views.clear()     # a page that starts anew: its earlier views never said good-bye
             self._greet()
         elif op in ("pause", "resume", "stop"):
             getattr(self, op)()
@@ -312,11 +316,16 @@ def _send(ref: weakref.ref, over: threading.Event) -> None:
                     pending = []
                 elif pending and time.monotonic() >= due and (chart._may_send() or not chart._views):
                     message, mode, pause = chart._absorb(pending), chart._model.mode, 1 / UPDATES
-                    if chart._unasked:
+                    if chart._behind or chart._unasked:
                         message, mode = chart._model.everything(), "reset"
-                        pause = max(2 * BUSY_INTERVAL, message.block.nbytes / UNASKED_BYTES)
+                        if chart._unasked:
+                            pause = max(2 * BUSY_INTERVAL, message.block.nbytes / UNASKED_BYTES)
                     chart._push(message, mode)
                     pending, due = [], time.monotonic() + pause
+                    chart._behind = False
+                elif len(pending) > WAITING:
+                    chart._absorb(pending)
+                    pending, chart._behind = [], True
                 if time.monotonic() - reported > 0.5 and chart.state == "live":
                     chart._report()
                     reported = time.monotonic()

@@ -70,6 +70,58 @@ def test_wrong_options_are_told_at_once_and_leave_nothing(what, options, said):
     assert m.target_map.reads == reads
 
 
+class Wire(live.Chart):
+    """A chart whose messages are kept here instead of going to a page."""
+
+    def __init__(self, *args, **options):
+        self.wire = []
+        super().__init__(*args, **options)
+
+    def send(self, content, buffers=None):
+        self.wire.append((content, buffers or []))
+
+    def data(self):
+        return [(head, buffers) for head, buffers in self.wire if head["op"] == "data"]
+
+
+def test_a_page_that_stops_answering_gets_no_queue_and_then_all_at_once():
+    m = counts()
+    with m.watch(every=0.005) as stream:
+        chart = Wire(stream, window=400)
+        chart._receive(None, {"op": "ready", "view": "v", "bokeh": True}, [])
+        wait_for(lambda: len(chart.data()) >= live.UNANSWERED)
+        sent = len(chart.data())
+        wait_for(lambda: stream.count > 3 * live.WAITING)
+        assert len(chart.data()) == sent, "nothing more goes out"
+        chart._receive(None, {"op": "ack", "view": "v", "seq": chart.sent, "painted": time.time()}, [])
+        wait_for(lambda: len(chart.data()) > sent)
+        head, (block,) = chart.data()[sent]
+        assert head["mode"] == "reset" and len(block) == 8 * head["rows"] * len(head["columns"])
+        assert head["rows"] > 3 * live.WAITING and "lost" not in chart.losses
+        chart.stop()
+    assert chart.wire[-1][0]["state"] == "stopped"
+
+
+def test_appends_make_up_the_history_without_hole_or_repetition():
+    m = counts()
+    with m.watch(every=0.005) as stream:
+        chart = Wire(stream, window=1000)
+        chart._receive(None, {"op": "ready", "view": "v", "bokeh": True}, [])
+        times, seen, end = [], 0, time.monotonic() + 2
+        while time.monotonic() < end:
+            for head, (block,) in chart.data()[seen:]:
+                seen += 1
+                got = list(memoryview(block).cast("d"))[:head["rows"]]
+                times = got if head["mode"] == "reset" else times + got
+                chart._receive(None, {"op": "ack", "view": "v", "seq": head["seq"], "painted": time.time()}, [])
+            time.sleep(0.01)
+        chart.stop()
+        batches = stream.reader(history=True).take(0)
+    assert len(times) > 100
+    expected = [batch.seconds - batches[0].seconds for batch in batches[:len(times)]]
+    assert times == pytest.approx(expected, abs=1e-9)
+
+
 NOTEBOOK = ["""
 from ebpflab.spec import map_spec
 from ebpflab.stream.maps import LabMap
