@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
@@ -48,13 +49,16 @@ class Report:
         return [asdict(f) for f in self.findings]
 
     def __str__(self) -> str:
-        rows = [(f"{MARKS[f.status]} {f.check}", f.result, f.needed_for, f.fix) for f in self.findings]
-        widths = [max(len(row[i]) for row in rows) for i in range(2)]
+        """A table that fits the terminal: check, result, what needs it; a fix below, where there is one."""
+        left = max(len(f.check) for f in self.findings) + 2
+        width = min(max(shutil.get_terminal_size((110, 24)).columns, 60), 130) - left - 2
         lines = []
-        for check, result, needed, fix in rows:
-            lines.append(f"{check:{widths[0]}}  {result:{widths[1]}}  {needed}".rstrip())
-            if fix:
-                lines.append(f"{'':{widths[0]}}  ↳ {fix}")
+        for f in self.findings:
+            text = [*textwrap.wrap(f"{f.result}  ({f.needed_for})", width),
+                    *textwrap.wrap(f.fix, width, initial_indent="↳ ", subsequent_indent="  ")]
+            for number, part in enumerate(text):
+                head = f"{MARKS[f.status]} {f.check}" if number == 0 else ""
+                lines.append(f"{head:{left}}  {part}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -159,7 +159,7 @@ def facts() -> dict:
         with closing(progs.Program(progs.load(_XDP, _NOTHING, name="probe")["fd"])) as program:
             jit = ids.info("prog", program.fd)["jited_len"] > 0
     except KernelError as error:
-        denied = str(error)
+        denied = error.what
     return {
         "release": uname.release, "version": ".".join(map(str, syscall.version())), "machine": uname.machine,
         "cpus": syscall.possible_cpus(),
