@@ -6,7 +6,6 @@ not in it: it is sent when a guest is up, so that an image stays good when ebpfl
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import lzma
@@ -20,13 +19,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import TargetError
-from .machine import Progress, cache, quiet
+from .machine import Progress, cache, locked, quiet
 
 VERSION = 1                    # of what this module makes of a recipe
 NEEDED_BYTES = 1200 << 20
 GUEST = Path(__file__).with_name("guest")
-#: modules that the root cannot be mounted without; a kernel may have some built in
-BOOT_MODULES = ("drivers/block/virtio_blk", "fs/squashfs/squashfs", "fs/overlayfs/overlay")
+#: modules without which there is no root and no agent, in the order of loading; a kernel may have some built in
+BOOT_MODULES = ("drivers/virtio/virtio", "drivers/virtio/virtio_ring", "drivers/virtio/virtio_pci_modern_dev",
+                "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci", "drivers/char/virtio_console",
+                "drivers/block/virtio_blk", "fs/squashfs/squashfs", "fs/overlayfs/overlay")
 #: tool -> Debian package
 TOOLS = {"mmdebstrap": "mmdebstrap", "tar2sqfs": "squashfs-tools-ng"}
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -34,22 +35,37 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an image is made of. ``arch`` is Debian's name of the architecture."""
+    """What an image is made of: the kernel of one Debian suite under the userland of another.
+
+    So an old kernel has a Python that is new enough for the agent. ``arch`` is Debian's name of the architecture.
+    """
 
     kernel: str                # "6.12": what the user asks for
-    suite: str
+    suite: str                 # that the kernel comes from
+    userland: str = "trixie"
     arch: str = "amd64"
-    packages: tuple[str, ...] = ("linux-image-cloud-amd64", "python3", "kmod", "iproute2", "busybox-static")
+    packages: tuple[str, ...] = ("python3", "kmod", "iproute2", "busybox-static")
 
     @property
     def key(self) -> str:
         told = json.dumps([VERSION, BOOT_MODULES, asdict(self)])
         return f"{self.suite}-{self.arch}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
+    @property
+    def include(self) -> str:
+        """What mmdebstrap installs; a package with its suite is taken from there with what it depends on."""
+        return ",".join([f"linux-image-cloud-{self.arch}/{self.suite}", *self.packages])
 
-#: kernel series that Debian has, as the user names them
-RECIPES = {"6.12": Recipe("6.12", "trixie")}
-DEFAULT = "6.12"
+    @property
+    def suites(self) -> list[str]:
+        return [self.userland] + [self.suite] * (self.suite != self.userland)
+
+
+#: kernel series that Debian has, as the user names them; "newest" is what trixie's backports have just now
+RECIPES = {each.kernel: each for each in (
+    Recipe("5.10", "bullseye"), Recipe("6.1", "bookworm"), Recipe("6.12", "trixie"),
+    Recipe("newest", "trixie-backports"))}
+ALIASES = {"": "6.12", "lts": "6.12"}
 
 
 @dataclass(frozen=True)
@@ -75,10 +91,12 @@ class Image:
 
 
 def recipe(kernel: str = "") -> Recipe:
+    """The recipe for a kernel by its series, "newest", "lts", or "" for the default."""
     try:
-        return RECIPES[kernel or DEFAULT]
+        return RECIPES[ALIASES.get(kernel, kernel)]
     except KeyError:
-        raise TargetError(f"there is no recipe for kernel {kernel!r}", hint="known: " + ", ".join(RECIPES)) from None
+        raise TargetError(f"there is no recipe for kernel {kernel!r}",
+                          hint="known: " + ", ".join([*RECIPES, *filter(None, ALIASES)])) from None
 
 
 def ensure(recipe: Recipe, progress: Progress = quiet, *, base: Path | None = None) -> Image:
@@ -90,12 +108,8 @@ def ensure(recipe: Recipe, progress: Progress = quiet, *, base: Path | None = No
     images.mkdir(parents=True, exist_ok=True)
     directory = images / recipe.key
     if not (directory / "image.json").exists():
-        with open(images / f"{recipe.key}.lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress("waiting for another process that builds the image", None)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(images / f"{recipe.key}.lock",
+                    lambda: progress("waiting for another process that builds the image", None)):
             if not (directory / "image.json").exists():
                 _build(recipe, directory, progress)
     return _image(recipe, directory)
@@ -175,11 +189,11 @@ STAGES = {"running apt-get update": 0.02, "downloading packages": 0.08, "extract
           "creating tarball": 0.83}
 
 
-def _bootstrap(recipe: Recipe, tar: Path, progress: Progress) -> None:
+def _bootstrap(recipe: Recipe, tar: Path, progress: Progress, *options: str) -> None:
     command = ["mmdebstrap", "--variant=minbase", f"--architectures={recipe.arch}",
-               f"--include={','.join(recipe.packages)}",
+               f"--include={recipe.include}", *options,
                *(f"--dpkgopt=path-exclude=/usr/share/{waste}/*" for waste in ("doc", "man", "locale")),
-               recipe.suite, "-", *mirrors(recipe.suite)]
+               recipe.userland, "-", *mirrors(*recipe.suites)]
     said: list[str] = []
     with open(tar, "wb") as out, subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, errors="replace",
@@ -213,19 +227,27 @@ def _failed(recipe: Recipe, said: list[str]) -> TargetError:
     return error
 
 
-def mirrors(suite: str) -> list[str]:
-    """The mirror of this machine's own apt, as an apt source line; nothing (mmdebstrap's default) if it has none."""
+def mirrors(*suites: str) -> list[str]:
+    """Apt source lines for these suites, with the mirror of this machine's own apt or of EBPFLAB_DEBIAN_MIRROR.
+
+    Where neither is known, mmdebstrap's default will do for one suite (then there is no line), not for two.
+    """
+    uri = os.environ.get("EBPFLAB_DEBIAN_MIRROR") or _own_mirror()
+    if not uri and len(suites) > 1:
+        raise TargetError(f"which mirror has Debian {suites[1]}? this machine's apt uses none of Debian",
+                          hint="set EBPFLAB_DEBIAN_MIRROR to the address of one")
+    return [f"deb [signed-by={KEYRING}] {uri} {suite} main" for suite in suites] if uri else []
+
+
+def _own_mirror() -> str:
     try:
         told = subprocess.run(
             ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"],
             capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return []
-    for line in told.splitlines():
-        origin, label, uri = line.split("|", 2)
-        if origin == label == "Debian":
-            return [f"deb [signed-by={KEYRING}] {uri} {suite} main"]
-    return []
+        return ""
+    found = [line.split("|", 2) for line in told.splitlines()]
+    return next((uri for origin, label, uri in found if origin == label == "Debian"), "")
 
 
 def _extract(tar: Path, work: Path) -> str:
@@ -247,6 +269,8 @@ def _extract(tar: Path, work: Path) -> str:
                 wanted[f"modules/{Path(module).name}.ko"] = lzma.decompress(data) if name.endswith(".xz") else data
     if not release or "bin/busybox" not in wanted:
         raise TargetError("the packages hold no kernel or no busybox", where=str(tar))
+    order = [name for module in BOOT_MODULES if f"modules/{(name := Path(module).name)}.ko" in wanted]
+    wanted["modules/order"] = "\n".join(order).encode()
     (work / "boot.cpio").write_bytes(cpio(wanted, directories=(
         "bin", "modules", "dev", "base", "scratch", "root")))
     return release
