@@ -27,6 +27,7 @@ class MapSpec:
     ``key_size`` and ``value_size`` (bytes) follow from the layouts. For a map of maps ``inner`` is the
     prototype of its elements; ``contents`` (pairs of bytes) are written when the map is created, ``slots`` (index and
     name of a program or map) when those are loaded. ``frozen``: then closed to writing from user space (constants).
+    ``btf_key`` and ``btf_value`` are type ids in the BTF of the program that comes with it.
     """
 
     name: str
@@ -41,6 +42,8 @@ class MapSpec:
     slots: tuple[tuple[int, str], ...] = ()
     frozen: bool = False
     pin: str = ""
+    btf_key: int = 0
+    btf_value: int = 0
 
     @property
     def row(self) -> map_types.MapType:
@@ -108,7 +111,9 @@ class ProgramSpec:
     A wide load with src PSEUDO_MAP_FD or PSEUDO_MAP_VALUE holds in ``imm`` the *index into* ``maps``;
     a target puts its own file descriptor or address there.
     ``attach_to`` is what an ELF section names after its prefix (``kprobe/NAME``).
-    ``core`` and ``externs`` (slot -> name of a kernel function or variable) are resolved for a target before loading.
+    ``core`` and ``externs`` (slot -> name of a kernel function or variable; ``weak`` names may be absent) are resolved
+    for a target before loading; ``missing`` (slot -> what) then says where something of the kernel is absent, and
+    ``attach_btf_id`` is the kernel's id of what ``attach_to`` names.
     ``labels``: slot -> name; ``lines``: slot -> SourceLine; ``functions``: slot -> name of a subprogram.
     """
 
@@ -131,6 +136,9 @@ class ProgramSpec:
     line_info: bytes = b""
     core: tuple[CoreReloc, ...] = ()
     externs: Mapping[int, str] = field(default_factory=dict)
+    weak: frozenset[str] = frozenset()
+    missing: Mapping[int, str] = field(default_factory=dict)
+    attach_btf_id: int = 0
 
     def __post_init__(self) -> None:
         if self.type:

@@ -35,6 +35,8 @@ MAP 1
 LINK 2
      0 u32 type            4 u32 id              8 u32 prog_id        16 u32 detail0
     20 u32 detail1
+BTF 3
+     0 u64 btf             8 u32 btf_size       12 u32 id
 """)
 #: what user space gives, or has no use for
 _POINTERS = ("jited_insns", "xlated_insns", "map_ids", "jited_ksyms", "jited_func_lens", "func_info", "line_info",
@@ -59,7 +61,7 @@ def walk(kind: str) -> list[int]:
 
 
 def info(kind: str, fd: int) -> dict:
-    """struct bpf_prog_info (with ``map_ids``), bpf_map_info or bpf_link_info of an object, as plain data."""
+    """struct bpf_prog_info (with ``map_ids``), bpf_map_info, _link_info or _btf_info of an object, as plain data."""
     layout = _INFO[kind.upper()]
     buffer = layout.pack({})
     syscall.bpf("OBJ_GET_INFO_BY_FD", bpf_fd=fd, info_len=layout.size, info=syscall.address(buffer))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno as E
-import os
 import struct
 import time
 
@@ -55,13 +54,15 @@ def btf_load(btf: bytes) -> int:
 
 def load(type: int, insns: bytes, *, fds: list[int] | None = None, license: str = "GPL", log_level: int = 1,
          log_size: int = 0, kern_version: int = 0, flags: int = 0, name: str = "", ifindex: int = 0,
-         attach_type: int = 0, patch: bool = True, btf: bytes = b"", func_info: bytes = b"",
+         attach_type: int = 0, attach_btf_id: int = 0, patch: bool = True, btf_fd: int = 0, func_info: bytes = b"",
          line_info: bytes = b"") -> dict:
     """BPF_PROG_LOAD, every field of it.
 
     log_level   0 none, 1 the failing path, 2 every path, 4 statistics, 8 fixed (no rolling) — OR-ed together
     log_size    0: the buffer grows until the log fits; else exactly this many bytes are offered
     kern_version what LINUX_VERSION_CODE must be for kprobes before 5.0
+    attach_btf_id what a tracing or LSM program is for: the id of a function or typedef in the kernel's BTF
+    btf_fd      the program's types (``btf_load``), which func_info and line_info refer to
 
     A rejection is a result: {"fd": -1, "errno", "log", "log_truncated", "seconds"}; ``fd`` ≥ 0 if the kernel took it.
     KernelError for what fails before the verifier speaks (no permission, unknown type, bad request).
@@ -73,22 +74,17 @@ def load(type: int, insns: bytes, *, fds: list[int] | None = None, license: str 
     code, by_index = relocate(insns, fds) if patch else (bytes(insns), False)
     fd_array = struct.pack(f"<{len(fds)}i", *fds) if by_index else b""
     text = license.encode() + b"\0"
-    btf_fd = btf_load(btf) if btf else 0
     fields = {
         "prog_type": type, "insn_cnt": len(code) // _SLOT, "insns": syscall.address(code),
         "license": syscall.address(text), "kern_version": kern_version, "prog_flags": flags,
         "prog_name": syscall.kernel_name(name), "prog_ifindex": ifindex, "expected_attach_type": attach_type,
-        "fd_array": syscall.address(fd_array), "prog_btf_fd": btf_fd,
+        "fd_array": syscall.address(fd_array), "prog_btf_fd": btf_fd, "attach_btf_id": attach_btf_id,
     }
     for field, data, size in (("func_info", func_info, _FUNC_INFO), ("line_info", line_info, _LINE_INFO)):
         if data:
             fields.update({field: syscall.address(data), f"{field}_cnt": len(data) // size,
                            f"{field}_rec_size": size})
-    try:
-        return _load(fields, log_level, log_size, name)
-    finally:
-        if btf_fd:
-            os.close(btf_fd)  # the program holds it from here on
+    return _load(fields, log_level, log_size, name)
 
 
 def _load(fields: dict, log_level: int, log_size: int, name: str) -> dict:

@@ -10,16 +10,21 @@ Runs on Python 3.9 and later with the standard library alone: it is also what ru
 from __future__ import annotations
 
 import errno as E
-import os
 import threading
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from ..errors import KernelError
-from . import features, ids, labnet, links, maps, progs, syscall
+from . import features, ids, maps, progs, syscall, types
+from .lab_calls import LabCalls
+from .watch_calls import WatchCalls
 
-#: types whose values are objects -> what kind of handle a value is (prog_array, array_of_maps, hash_of_maps)
-_HOLDS = {3: "prog", 12: "map", 13: "map"}
+#: map types whose values are, or end in, objects -> kind of handle, and where in the value it stands
+_HOLDS = {
+    3: ("prog", 0), 4: ("perf", 0), 8: ("cgroup", 0), 12: ("map", 0), 13: ("map", 0), 15: ("sock", 0), 17: ("xsk", 0),
+    18: ("sock", 0), 20: ("sock", 0),
+    14: ("prog", 4), 16: ("prog", 4), 25: ("prog", 4),       # devmap, cpumap, devmap_hash: a number, then a program
+}
 
 
 class _Entry(NamedTuple):
@@ -33,13 +38,14 @@ def _unknown(handle: int, kind: str) -> KernelError:
                        hint="it was closed, or belongs to another session")
 
 
-class Session:
+class Session(LabCalls, WatchCalls):
     """The calls of one process to its kernel. Errors are ``KernelError`` with errno, call, log and a hint."""
 
     #: methods that a wire may serve
-    CALLS = ("facts", "features", "map_create", "map_lookup", "map_update", "map_delete", "map_next_key", "map_read",
-             "map_write", "map_freeze", "map_info", "prog_load", "prog_run", "prog_info", "net_create", "net_send",
-             "net_stats", "attach", "close", "close_all", "handles", "ids")
+    CALLS = ("facts", "features", "btf", "btf_hash", "btf_kinds", "btf_load", "kconfig", "map_create", "map_lookup",
+             "map_update", "map_delete", "map_next_key", "map_read", "map_write", "map_freeze", "map_info",
+             "prog_load", "prog_run", "prog_info", "net_create", "net_send", "net_stats", "attach", "close",
+             "close_all", "handles", "ids")
 
     def __init__(self) -> None:
         self._things: dict[int, _Entry] = {}
@@ -68,6 +74,15 @@ class Session:
                 raise _unknown(handle, kind)
             yield entry.thing
 
+    @contextmanager
+    def _fd(self, handle: int, kind: str):
+        """The file descriptor behind a handle, 0 for no handle."""
+        if not handle:
+            yield 0
+            return
+        with self._use(handle, kind) as thing:
+            yield thing.fd
+
     def __enter__(self) -> Session:
         return self
 
@@ -87,22 +102,44 @@ class Session:
         "map_types": the same}."""
         return features.probe()
 
+    # types
+
+    def btf(self) -> bytes:
+        """The kernel's own types (BTF), b"" if it was built without. Some megabytes: ask ``btf_hash`` first."""
+        return types.vmlinux()
+
+    def btf_hash(self) -> str:
+        """SHA-256 of ``btf()`` in hex, "" if there is none."""
+        return types.vmlinux_hash()
+
+    def btf_kinds(self) -> list:
+        """What may stand in a BTF that is loaded here, found by trying: numbers of the kinds that came later
+        (``enum`` in linux/btf.h: 15 DATASEC and VAR with it, 16 FLOAT …), and 0 if functions may be global."""
+        return types.kinds()
+
+    def kconfig(self) -> str:
+        """How this kernel was configured: the lines of its .config, "" if it does not tell."""
+        return types.kconfig()
+
+    def btf_load(self, btf: bytes) -> dict:
+        """Give the kernel the types of a program and its maps. -> {"btf": handle, "id": kernel id}"""
+        made = types.Btf(progs.btf_load(btf))
+        return {"btf": self._add("btf", made), "id": made.id}
+
     # maps
 
     def map_create(self, type: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, name: str = "",
-                   map_extra: int = 0, inner: int = 0, ifindex: int = 0, btf: bytes = b"", btf_key_type_id: int = 0,
+                   map_extra: int = 0, inner: int = 0, ifindex: int = 0, btf: int = 0, btf_key_type_id: int = 0,
                    btf_value_type_id: int = 0) -> dict:
-        """Make a map; ``inner`` is the handle of the prototype of a map of maps. -> {"map": handle, "id": kernel id}"""
-        btf_fd = progs.btf_load(btf) if btf else 0
-        try:
-            with self._use(inner, "map") if inner else nullcontext() as prototype:
-                made = maps.create(
-                    type, key_size, value_size, max_entries, flags, name, map_extra=map_extra, ifindex=ifindex,
-                    inner_fd=prototype.fd if prototype else 0, btf_fd=btf_fd, btf_key_type_id=btf_key_type_id,
-                    btf_value_type_id=btf_value_type_id)
-        finally:
-            if btf_fd:
-                os.close(btf_fd)
+        """Make a map; ``inner`` is the handle of the prototype of a map of maps, ``btf`` that of its types.
+
+        -> {"map": handle, "id": kernel id}
+        """
+        with self._fd(inner, "map") as inner_fd, self._fd(btf, "btf") as btf_fd:
+            made = maps.create(
+                type, key_size, value_size, max_entries, flags, name, map_extra=map_extra, ifindex=ifindex,
+                inner_fd=inner_fd, btf_fd=btf_fd, btf_key_type_id=btf_key_type_id,
+                btf_value_type_id=btf_value_type_id)
         return {"map": self._add("map", made), "id": made.id}
 
     def map_lookup(self, map: int, key: bytes, flags: int = 0) -> bytes | None:
@@ -111,13 +148,22 @@ class Session:
             return found.lookup(key, flags)
 
     def map_update(self, map: int, key: bytes, value: bytes, flags: int = 0) -> None:
-        """Write one entry. In a prog_array or a map of maps the value is the *handle* of a program or map (u32)."""
-        with self._use(map, "map") as found:
-            kind = _HOLDS.get(found.type)
-            if kind is None or len(value) != 4:
-                return found.update(key, value, flags)
-            with self._use(int.from_bytes(value, "little"), kind) as held:
-                return found.update(key, held.fd.to_bytes(4, "little"), flags)
+        """Write one entry. Where the kernel wants a file descriptor of an object, give its *handle* (u32): in a
+        prog_array, map of maps, sockmap, xskmap, cgroup_array, perf_event_array, and after the number in a devmap or
+        cpumap (0: no program)."""
+        with self._use(map, "map") as found, self._with_fd(found.type, value) as real:
+            return found.update(key, real, flags)
+
+    @contextmanager
+    def _with_fd(self, map_type: int, value: bytes):
+        """The value with the descriptor of the object whose handle it holds."""
+        kind, at = _HOLDS.get(map_type, ("", 0))
+        handle = int.from_bytes(value[at:at + 4], "little")
+        if not kind or len(value) < at + 4 or (at and not handle):
+            yield value
+            return
+        with self._use(handle, kind) as held:
+            yield value[:at] + held.fd.to_bytes(4, "little") + value[at + 4:]
 
     def map_delete(self, map: int, key: bytes) -> bool:
         """Remove ``key``; False if it was not there."""
@@ -159,20 +205,21 @@ class Session:
 
     def prog_load(self, type: int, insns: bytes, maps: list | None = None, license: str = "GPL", log_level: int = 1,
                   log_size: int = 0, kern_version: int = 0, flags: int = 0, name: str = "", ifindex: int = 0,
-                  attach_type: int = 0, relocate: bool = True, btf: bytes = b"", func_info: bytes = b"",
-                  line_info: bytes = b"") -> dict:
+                  attach_type: int = 0, attach_btf_id: int = 0, relocate: bool = True, btf: int = 0,
+                  func_info: bytes = b"", line_info: bytes = b"") -> dict:
         """BPF_PROG_LOAD. A rejection is a result with ``prog`` 0, errno and log; other failures raise KernelError.
 
         ``maps`` are handles; with ``relocate`` a wide load's imm (src 1 or 2) is an index into them.
-        ``log_size`` 0 grows the buffer until the log fits.
+        ``log_size`` 0 grows the buffer until the log fits. ``btf`` is a handle of ``btf_load``.
         -> {"prog", "id", "tag", "errno", "log", "log_truncated", "seconds"}
         """
         with ExitStack() as held:
             fds = [held.enter_context(self._use(handle, "map")).fd for handle in maps or ()]
+            btf_fd = held.enter_context(self._fd(btf, "btf"))
             result = progs.load(
                 type, insns, fds=fds, license=license, log_level=log_level, log_size=log_size,
                 kern_version=kern_version, flags=flags, name=name, ifindex=ifindex, attach_type=attach_type,
-                patch=relocate, btf=btf, func_info=func_info, line_info=line_info)
+                attach_btf_id=attach_btf_id, patch=relocate, btf_fd=btf_fd, func_info=func_info, line_info=line_info)
         fd = result.pop("fd")
         if fd < 0:
             return {"prog": 0, "id": 0, "tag": "", **result}
@@ -197,33 +244,6 @@ class Session:
         """-> {"id", "type", "tag", "name", "xlated_len", "jited_len", "map_ids", "load_time", "run_time_ns", …}"""
         with self._use(prog, "prog") as found:
             return ids.info("prog", found.fd)
-
-    # networks and attachments
-
-    def net_create(self) -> dict:
-        """Two namespaces joined by a veth pair, both ends up. -> {"net": handle, "ends": ["lab0", "lab1"], "macs"}"""
-        made = labnet.LabNet()
-        return {"net": self._add("net", made), "ends": list(labnet.ENDS), "macs": [labnet.MACS[e] for e in labnet.ENDS]}
-
-    def net_send(self, net: int, end: str, frames: list, count: int = 1, pps: float = 0) -> dict:
-        """Send each frame ``count`` times out of ``end``. -> {"sent", "dropped", "seconds"}"""
-        with self._use(net, "net") as found:
-            return found.send(end, frames, count, pps)
-
-    def net_stats(self, net: int, end: str) -> dict:
-        """Device counters: {"rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped", …}"""
-        with self._use(net, "net") as found:
-            return found.stats(end)
-
-    def attach(self, prog: int, where: dict) -> dict:
-        """``where``: {"kind": "xdp", "net": handle, "dev": "lab0", "mode": "native"|"generic"}. -> {"link", "id"}"""
-        with self._use(prog, "prog") as program:
-            if "net" not in where:
-                made = links.attach(program.fd, where)
-            else:
-                with self._use(where["net"], "net") as net:
-                    made = net.attach(program.fd, where)
-        return {"link": self._add("link", made), "id": made.id}
 
     # lifetimes
 

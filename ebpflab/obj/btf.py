@@ -153,6 +153,19 @@ class Btf:
         """The byte in ``data`` where a type's record starts."""
         return self._offsets[id - self.first_id]
 
+    def record(self, id: int) -> bytes:
+        """A type's bytes, with all that follows its head."""
+        index = id - self.first_id
+        end = self._offsets[index + 1] if index + 1 < len(self._offsets) else self._types_end
+        return self.data[self._offsets[index]:end]
+
+    def rebuilt(self, records: bytes) -> bytes:
+        """A blob with the same strings and these records in place of its own."""
+        strings = self.data[self._strings:self._strings + self._strings_len]
+        head = struct.pack(self.order + _HEADER.format, MAGIC, 1, 0, _HEADER.size, 0, len(records), len(records),
+                           len(strings))
+        return head + records + strings
+
     def string(self, offset: int) -> str:
         """The string at an offset of the string section."""
         if offset < self._string_base:

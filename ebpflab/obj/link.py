@@ -174,6 +174,8 @@ def debug_info(linked: Linked, ext: BtfExt, types: Btf):
         for r in ext.lines.get(name, ()):
             if low <= r.offset < high:
                 lines.append((slot(r.offset), r.file, r.text, r.line << 10 | r.column))
+                if r.line == 0:
+                    continue  # the compiler's own instructions
                 sources[slot(r.offset)] = SourceLine(types.string(r.file), r.line, max(r.column, 1),
                                                      types.string(r.text).strip())
         core += [CoreReloc(slot(r.offset), r.kind, r.type, r.path)

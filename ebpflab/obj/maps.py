@@ -84,6 +84,7 @@ class Maps:
     def _btf_map(self, name: str, definition: Type, section: Section, symbol: Symbol | None) -> MapSpec:
         numbers: dict[str, int] = {}
         shapes: dict[str, lay.Layout] = {}
+        ids: dict[str, int] = {}
         inner, slots = None, ()
         for member in definition.members:
             found = self.types.strip(member.type)
@@ -93,6 +94,7 @@ class Maps:
                 if found.kind != b.PTR:
                     raise self._fail(f"map {name!r}: {member.name} is not a pointer to its type", section)
                 shapes[member.name] = layout_of(self.types, found.type)
+                ids[member.name] = found.type
             elif member.name == "values":
                 inner = self._inner(name, found, section)
                 if symbol is not None:
@@ -115,7 +117,8 @@ class Maps:
             shapes.setdefault("value", lay.SCALARS["u32"])
         return MapSpec(name, row.name, shapes.get("key"), shapes.get("value"), numbers.get("max_entries", 0),
                        flags=numbers.get("map_flags", 0), map_extra=numbers.get("map_extra", 0), inner=inner,
-                       slots=slots, pin=name if numbers.get("pinning") == PIN_BY_NAME else "")
+                       slots=slots, pin=name if numbers.get("pinning") == PIN_BY_NAME else "",
+                       btf_key=ids.get("key", 0), btf_value=ids.get("value", 0))
 
     def _number(self, name: str, attribute: str, found: Type, section: Section) -> int:
         target = self.types.strip(found.type) if found.kind == b.PTR else found
@@ -167,7 +170,8 @@ class Maps:
         """One array element that holds the section's bytes; constants are frozen."""
         constant = section.name.startswith((".rodata", ".kconfig"))
         shape = lay.opaque(section.size)
-        if self.types is not None and (variables := self.types.find(section.name, b.DATASEC)) is not None:
+        variables = self.types.find(section.name, b.DATASEC) if self.types else None
+        if variables is not None:
             try:
                 shape = self._variables(section, variables)
             except SpecError:
@@ -175,7 +179,7 @@ class Maps:
         content = section.data or bytes(section.size)
         return MapSpec(section.name, "array", lay.SCALARS["u32"], shape, 1,
                        flags=MMAPABLE | (RDONLY_PROG if constant else 0), contents=((bytes(4), content),),
-                       frozen=constant)
+                       frozen=constant, btf_value=variables.id if variables else 0)
 
     def _variables(self, section: Section, variables: Type) -> lay.Layout:
         """The section as a struct of its variables, at the offsets of their symbols."""

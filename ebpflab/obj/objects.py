@@ -27,6 +27,7 @@ def read_object(data: bytes, where: str = "object") -> ObjectSpec:
     linker = Linker(parsed, maps, where)
     license_ = _text(parsed, "license")
     version = _version(parsed, where)
+    weak = frozenset(s.name for s in parsed.symbols if s.section == 0 and s.bind == elf.STB_WEAK)
     programs = {}
     for function in linker.functions:
         if not function.entry:
@@ -46,7 +47,7 @@ def read_object(data: bytes, where: str = "object") -> ObjectSpec:
             attach_type=kind.attach_type if kind else "", attach_to=attach_to,
             functions={base: f.name for base, f in linked.placed.items()},
             lines=lines, btf=types.data if types else b"", func_info=func_info, line_info=line_info, core=core,
-            externs=linked.externs)
+            externs=linked.externs, weak=weak)
     if not programs:
         raise ObjectError("the object has no program", where=where,
                           hint='put a function into a section such as SEC("xdp")')

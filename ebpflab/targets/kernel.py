@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import errno as E
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from ..abi.verdicts import verdict
 from ..errors import KernelError, Rejected, SpecError, TargetError, Unsupported
+from ..obj import resolve
+from ..obj.accepted import accepted
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Trace, klog
 from .base import AttachPoint, Closing, Facts, RunResult, Snapshot
+from .kernel_types import kernel_of
+
+#: map types whose keys and values the kernel takes no BTF for (libbpf's ``bpf_object__create_map``)
+_NO_BTF = frozenset(("perf_event_array", "cgroup_array", "stack_trace", "array_of_maps", "hash_of_maps", "devmap",
+                     "devmap_hash", "cpumap", "xskmap", "sockmap", "sockhash", "queue", "stack", "arena", "prog_array",
+                     "ringbuf", "user_ringbuf"))
 
 
 class _Held(Closing):
@@ -47,18 +56,30 @@ class _Held(Closing):
             pass  # the connection is lost, and with it the process that held this
 
 
+class KernelTypes(_Held):
+    """The types (BTF) of a program and its maps, as far as this kernel knows their kinds."""
+
+    def __init__(self, owner: KernelProgram, btf: bytes):
+        super().__init__(owner)
+        made = self.session.btf_load(accepted(btf, self.target.btf_kinds))
+        self._hold(made["btf"])
+        self.id: int = made["id"]
+
+
 class KernelMap(_Held):
     """A live map of a kernel; keys and values are bytes. See ``TargetMap``."""
 
-    def __init__(self, owner: KernelTarget | KernelProgram, spec: MapSpec):
+    def __init__(self, owner: KernelTarget | KernelProgram, spec: MapSpec, types: KernelTypes | None = None):
         super().__init__(owner)
         self.spec = spec
-        made = _create(self.session, spec)
+        made = _create(self.target, spec, types)
         self._hold(made["map"])
         self.id: int = made["id"]
         try:
             for key, value in spec.contents:
                 self.update(key, value)
+            if spec.frozen:
+                self.session.map_freeze(self.handle)
         except BaseException:
             self.close()
             raise
@@ -91,21 +112,22 @@ class KernelMap(_Held):
         return f"<{self.spec.type} map {self.spec.name!r} on {self.target.name}: id {self.id}>"
 
 
-def _create(session, spec: MapSpec) -> dict:
+def _create(target: KernelTarget, spec: MapSpec, types: KernelTypes | None) -> dict:
     if spec.pin:
         raise Unsupported(f"map {spec.name!r} asks to be pinned at {spec.pin!r}, which is not supported yet")
-    inner = _create(session, spec.inner)["map"] if spec.inner else 0
+    entries = spec.max_entries
+    if spec.type == "perf_event_array" and not entries:
+        entries = target.facts.cpus
+    typed = {}
+    if types and spec.type not in _NO_BTF and spec.btf_value:
+        typed = {"btf": types.handle, "btf_key_type_id": spec.btf_key, "btf_value_type_id": spec.btf_value}
+    inner = _create(target, spec.inner, types)["map"] if spec.inner else 0
     try:
-        return session.map_create(spec.row.number, spec.key_size, spec.value_size, spec.max_entries, spec.flags,
-                                  spec.name, spec.map_extra, inner, **_map_btf(spec))
+        return target.session.map_create(spec.row.number, spec.key_size, spec.value_size, entries, spec.flags,
+                                         spec.name, spec.map_extra, inner, **typed)
     finally:
         if inner:
-            session.close(inner)  # only a prototype: the kernel keeps its shape
-
-
-def _map_btf(spec: MapSpec) -> dict:
-    """BTF of key and value for the kernel's own tools (bpftool); none is made yet."""
-    return {}
+            target.session.close(inner)  # only a prototype: the kernel keeps its shape
 
 
 class KernelLink(_Held):
@@ -129,15 +151,20 @@ class KernelProgram(_Held):
 
     def __init__(self, target: KernelTarget, spec: ProgramSpec, log_level: int, shared: Mapping[str, KernelMap]):
         super().__init__(target)
-        self.spec = spec
+        self.spec = spec = resolve.prepare(spec, target.kernel) if resolve.needed(spec) else spec
         unknown = sorted(set(shared) - {each.name for each in spec.maps})
         if unknown:
             raise SpecError(f"{spec.name} has no map {unknown[0]!r}",
                             hint="it has " + (", ".join(each.name for each in spec.maps) or "no maps"))
         self.maps: dict[str, KernelMap] = {}
         try:
+            self.types = KernelTypes(self, spec.btf) if spec.btf else None
             for each in spec.maps:
-                self.maps[each.name] = shared[each.name] if each.name in shared else KernelMap(self, each)
+                self.maps[each.name] = shared[each.name] if each.name in shared else KernelMap(self, each, self.types)
+            for each in spec.maps:  # maps that hold maps; those that hold programs are filled when these are loaded
+                if each.inner and each.name not in shared:
+                    for index, name in each.slots:
+                        self.maps[each.name].update(index.to_bytes(4, "little"), self.maps[name])
             self._load(log_level)
         except BaseException:
             self.close()
@@ -148,8 +175,10 @@ class KernelProgram(_Held):
         made = self.session.prog_load(
             spec.row.number, spec.bytes, [self.maps[each.name].handle for each in spec.maps], spec.license, log_level,
             kern_version=spec.kern_version, flags=spec.flags, name=spec.name, ifindex=spec.ifindex,
-            attach_type=spec.attach_number, btf=spec.btf, func_info=spec.func_info, line_info=spec.line_info)
-        self.trace: Trace = klog.parse(made["log"], spec, ok=made["prog"] != 0, by=self.target.by, errno=made["errno"])
+            attach_type=spec.attach_number, attach_btf_id=spec.attach_btf_id,
+            btf=self.types.handle if self.types else 0, func_info=spec.func_info, line_info=spec.line_info)
+        self.trace: Trace = _explained(
+            klog.parse(made["log"], spec, ok=made["prog"] != 0, by=self.target.by, errno=made["errno"]))
         self.id: int = made["id"]
         self.tag: str = made["tag"]
         self.load_seconds: float = made["seconds"]
@@ -174,6 +203,16 @@ class KernelProgram(_Held):
 
     def __repr__(self) -> str:
         return f"<{self.spec.type} program {self.spec.name!r} on {self.target.name}: id {self.id}>"
+
+
+def _explained(trace: Trace) -> Trace:
+    """The kernel only says ``invalid func unknown#195896080`` where a relocation found nothing: say what it was."""
+    verdict = trace.verdict
+    lacks = trace.program.missing.get(verdict.pc) if verdict.pc is not None else None
+    if verdict.ok or not lacks:
+        return trace
+    words = f"{lacks}, and the program uses it at instruction {verdict.pc} (the kernel says: {verdict.error})"
+    return replace(trace, verdict=replace(verdict, error=words, error_lines=(*verdict.error_lines, words)))
 
 
 class KernelNet(_Held):
@@ -214,6 +253,16 @@ class KernelTarget(Closing):
         found = self.session.facts()
         return Facts(self.name, found["version"], found["machine"], found["cpus"], found["privileged"], found["jit"],
                      found["btf"], found)
+
+    @cached_property
+    def kernel(self) -> resolve.Kernel:
+        """Its types and configuration, which compiled programs are made ready for."""
+        return kernel_of(self.session, self.facts)
+
+    @cached_property
+    def btf_kinds(self) -> frozenset[int]:
+        """Kinds of types that it takes in a program's BTF."""
+        return frozenset(self.session.btf_kinds())
 
     @property
     def by(self) -> str:

@@ -7,9 +7,11 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..abi.verdicts import verdict
 from ..errors import KernelError, Rejected, SpecError, TargetError, Unsupported
+from ..obj import resolve
 from ..sim import Machine
 from ..sim.contexts import ETH_HLEN
 from ..sim.machine import Program
@@ -21,6 +23,8 @@ from .base import AttachPoint, Closing, Facts, RunResult, Snapshot
 ENDS = ("lab0", "lab1")
 MAX_HOPS = 32      # two reflecting programs would send a frame to and fro for ever
 KEPT_FRAMES = 1000
+#: what LINUX_KERNEL_VERSION says here: the release whose rules the simulator follows
+KERNEL = resolve.Kernel("the simulator", version=(6, 18, 0))
 STATS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped")
 
 
@@ -288,7 +292,12 @@ class SimTarget(Closing):
         """What ebpflab's own verifier says; its verdict can be ``unsupported``, which is neither yes nor no."""
         from ..verify import verify
 
-        return verify(spec, log_level=log_level)
+        return verify(self._ready(spec), log_level=log_level)
+
+    def _ready(self, spec: ProgramSpec) -> ProgramSpec:
+        """A compiled program as the simulator runs it: it has no types of its own, so the program's are the truth."""
+        spec = replace(spec, core=())
+        return resolve.prepare(spec, KERNEL) if resolve.needed(spec) else spec
 
     def load(self, spec: ProgramSpec, *, log_level: int = 2, maps: Mapping[str, SimTargetMap] | None = None,
              unsafe: bool = False) -> SimProgram:
@@ -297,6 +306,7 @@ class SimTarget(Closing):
         A program the verifier has no verdict on is loaded, and its trace says so; ``unsafe`` loads a rejected one
         too. Either way nothing can happen but a Fault: memory, calls and time are bounded when it runs.
         """
+        spec = self._ready(spec)
         trace = self.verify(spec, log_level=log_level)
         if trace.verdict.result == "reject" and not unsafe:
             raise Rejected(f"{spec.name} was rejected by {trace.verdict.by}: {trace.verdict.error}", trace=trace)

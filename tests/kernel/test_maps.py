@@ -270,7 +270,8 @@ def locked_btf() -> bytes:
 
 def test_a_locked_value_is_never_torn(session):
     """With BTF the kernel finds the lock in the value; reading under it gives one moment, whoever is interrupted."""
-    handle = make(session, "array", 4, 64, 1, btf=locked_btf(), btf_key_type_id=1, btf_value_type_id=5)
+    types = session.btf_load(locked_btf())["btf"]
+    handle = make(session, "array", 4, 64, 1, btf=types, btf_key_type_id=1, btf_value_type_id=5)
     prog = eight_words(session, handle, lock=True)
     end = _changing(lambda number: session.prog_run(prog, bytes(64), repeat=2000))
     try:

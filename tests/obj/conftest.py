@@ -22,3 +22,15 @@ def compile_c(tmp_path_factory):
         return out.read_bytes()
 
     return compile_
+
+
+@pytest.fixture(scope="session")
+def core_guest():
+    """A guest with another kernel than this machine's."""
+    from ebpflab.targets.registry import open_target
+
+    from ..vm.conftest import needs_qemu
+
+    needs_qemu()
+    with open_target("qemu") as target:
+        yield target

@@ -40,9 +40,11 @@ def words(log: str) -> list[str]:
 
 
 def load(session, record, btf):
+    types = session.btf_load(btf)["btf"] if btf else 0
+
     def create(row, inner=0):
         typed = {} if not (btf and row.get("btf_is_prog_btf")) or row["type"] in NO_BTF else {
-            "btf": btf, "btf_key_type_id": row["btf_key_type_id"], "btf_value_type_id": row["btf_value_type_id"]}
+            "btf": types, "btf_key_type_id": row["btf_key_type_id"], "btf_value_type_id": row["btf_value_type_id"]}
         # the kernel itself adds BPF_F_RDONLY_PROG to a devmap, so it is in the record, but refuses it from us
         flags = row["flags"] & ~128 if row["type"] in DEVMAPS else row["flags"]
         return session.map_create(row["type"], row["key_size"], row["value_size"], row["max_entries"], flags,
@@ -58,7 +60,7 @@ def load(session, record, btf):
     info = b"".join(struct.pack("<II", row["insn_off"], row["type_id"]) for row in record["func_info"] or [])
     return session.prog_load(record["prog_type"], bytes.fromhex(record["insns"]), handles, record["license"], 2,
                              flags=record["prog_flags"], attach_type=record["expected_attach_type"],
-                             btf=btf if info else b"", func_info=info)
+                             btf=types if info else 0, func_info=info)
 
 
 def test_the_kernel_says_what_the_record_says():
