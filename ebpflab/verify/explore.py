@@ -6,25 +6,29 @@ and log are made only when somebody looks at them.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from ..abi import HELPER_NAMES
 from ..abi.helpers import prototype
 from ..asm import line as insn_line
 from ..errors import Unsupported
-from ..isa import bits, rows
+from ..isa import Insn, Op, bits, rows
 from ..spec import ProgramSpec
 from ..trace import Stats, Verdict
 from . import alu, call, cfg, depth, helper, jump, memory, prune
 from .cfg import Refused, Shape
-from .env import EINVAL, MAX_VAR_OFF, Env, Map, Stop
+from .env import E2BIG, EINVAL, MAX_VAR_OFF, Env, Map, Pending, Stop
 from .log import Log
 from .result import LazyTrace, StepRecord
 from .signature import Mismatch, Signatures
+from .state import State
 from .value import CTX, MAP_PTR, MAP_VALUE, Reg, constant
 from .verdict import check_result
 
 LIMIT = 1_000_000       # BPF_COMPLEXITY_LIMIT_INSNS
+ON, CALLED, RETURNED, END = range(4)    # how the walk goes on after an instruction
 NAME = "ebpflab"
 
 
@@ -39,21 +43,34 @@ def verify(spec: ProgramSpec, *, log_level: int = 2, limit: int = LIMIT, cpus: i
     shape = Shape(spec.insns)
     run = Run(spec, shape, log, limit, cpus)
     result, error, errno = "accept", "", 0
-    try:
-        run.prepare()
-        run.walk()
-        run.finish()
-    except Stop as stop:
-        result, errno = "reject", stop.errno
-    except Refused as refused:
-        for line in refused.lines:
-            run.say(line)
-        result, errno = "reject", refused.errno
-    except Unsupported as unsupported:
-        result, error = "unsupported", unsupported.what
-    except KeyboardInterrupt:
-        result, error = "unsupported", "interrupted"
+    with _collector_paused():
+        try:
+            run.prepare()
+            run.walk()
+            run.finish()
+        except Stop as stop:
+            result, errno = "reject", stop.errno
+        except Refused as refused:
+            for line in refused.lines:
+                run.say(line)
+            result, errno = "reject", refused.errno
+        except Unsupported as unsupported:
+            result, error = "unsupported", unsupported.what
+        except KeyboardInterrupt:
+            result, error = "unsupported", "interrupted"
     return run.trace(result, error, errno)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """The walk makes many objects and no cycles; looking for cycles again and again takes a third of its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Run:
@@ -173,126 +190,119 @@ class Run:
         env.regs[1] = Reg(CTX)
         env.touched, env.touched_slots = 0x7FF, -1
         env.resume(env.state)
-        log, shape, insns, ops = self.log, self.shape, env.insns, env.ops
-        prune_points, jump_points = shape.prune, shape.jump
-        steps = self.steps
-        liveness = env.stack_liveness
-        logging = log.level > 0
-        came_back = False       # at a branch that was put aside, or after a return
-        parent = pc = -1
+        log, insns, ops, steps = self.log, env.insns, env.ops, self.steps
+        prune_points, jump_points = self.shape.prune, self.shape.jump
+        liveness, logging = env.stack_liveness, log.level > 0
+        came_back = False       # at a branch that was put aside, or in the caller after a return
+        parent = pc = -1        # the step before, the instruction before
         while True:
             env.recorded = False
             env.previous, pc = pc, env.pc
             state = env.state
             env.processed += 1
             if env.processed > self.limit:
-                raise env.reject(f"BPF program is too large. Processed {env.processed} insn", 7)
+                raise env.reject(f"BPF program is too large. Processed {env.processed} insn", E2BIG)
             state.last, state.insn = env.previous, pc
             if prune_points[pc] and prune.arrive(env, pc):
                 if logging:
                     log.write(f"\nfrom {env.previous} to {pc}: safe\n" if came_back else f"{pc}: safe\n")
-                steps.append((pc, parent, "pruned", self._snapshot(env)))
-                parent = self._next_path(env)
-                if parent is None:
-                    return
-                came_back, pc = True, env.previous
-                continue
-            if jump_points[pc]:
-                env.record(0)
-            snapshot = self._snapshot(env)
-            if came_back and env.level2:
-                log.full(f"\nfrom {env.previous} to {pc}:", state.frame, state.refs)
-                came_back = False
-            if logging:
-                if env.touched or env.touched_slots:
-                    log.changed(pc, state.frame, snapshot[-1][0], state.refs, env.touched, env.touched_slots)
-                    env.touched = env.touched_slots = 0
-                log.insn(pc)
-            env.step = len(steps)
-            steps.append((pc, parent, "insn", snapshot))
-            parent = env.step
-            env.messages.clear()
-            insn, op = insns[pc], ops[pc]
-            instance = liveness.current
-            if op is None:
-                raise self._reserved(env, insn)
-            kind = op.kind
-            if kind == "alu":
-                alu.alu(env, insn, op)
-                env.pc = pc + 1
-            elif kind == "jmp":
-                env.jumps += 1
-                env.pc = jump.conditional(env, insn, op)
+                steps.append((pc, parent, "pruned", _snapshot(state)))
+                outcome = END
+            else:
+                if jump_points[pc]:
+                    env.record(0)
+                snapshot = _snapshot(state)
+                if came_back and env.level2:
+                    log.full(f"\nfrom {env.previous} to {pc}:", state.frame, state.refs)
+                    came_back = False
                 if logging:
-                    log.changed(pc, state.frame, env.regs[:], state.refs, env.touched, env.touched_slots)
-                    env.touched = env.touched_slots = 0
-            elif kind == "ldx":
-                memory.load(env, insn, op)
-                env.pc = pc + 1
-            elif kind == "stx":
-                memory.store(env, insn, op)
-                env.pc = pc + 1
-            elif kind == "st":
-                memory.store_constant(env, insn, op)
-                env.pc = pc + 1
-            elif kind == "call":
-                env.jumps += 1
-                if insn.src == bits.CALL_LOCAL:
-                    env.pc = call.local(env, insn)
-                    env.touched |= 1
+                    if env.touched or env.touched_slots:
+                        log.changed(pc, state.frame, snapshot[-1][0], state.refs, env.touched, env.touched_slots)
+                        env.touched = env.touched_slots = 0
+                    log.insn(pc)
+                env.step = len(steps)
+                steps.append((pc, parent, "insn", snapshot))
+                parent = env.step
+                env.messages.clear()
+                instance = liveness.current
+                outcome = self._execute(env, insns[pc], ops[pc])
+                if outcome == ON:
+                    liveness.commit(instance, pc)
                     continue
-                left = helper.helper(env, insn)
-                env.touched |= 1
-                if left:
-                    env.pc = call.leave(env)
+                if outcome == CALLED:
                     continue
-                env.pc = pc + 1
-            elif kind == "ja":
-                env.jumps += 1
-                env.pc = cfg.target(insn, pc)
-            elif kind == "exit":
-                env.jumps += 1
-                helper.no_references(env, "BPF_EXIT instruction in main prog")
-                if len(state.frames) > 1:
-                    env.pc = call.leave(env)
+                if outcome == RETURNED:
                     came_back = True
                     continue
-                check_result(env)
                 liveness.commit(instance, pc)
-                steps.append((pc, parent, "end", self._snapshot(env)))
-                parent = self._next_path(env)
-                if parent is None:
-                    return
-                came_back, pc = True, env.previous
-                continue
-            elif kind == "lddw":
-                self._wide_load(env, insn)
-                env.pc = pc + 2
-            elif kind == "end":
-                alu.swap_bytes(env, insn, op)
-                env.pc = pc + 1
-            elif kind == "atomic":
-                memory.atomic(env, insn, op)
-                env.pc = pc + 1
-            elif kind == "ld":
-                if memory.packet_load(env, insn, op):
-                    env.pc = call.leave(env)
-                    continue
-                env.pc = pc + 1
+                steps.append((pc, parent, "end", _snapshot(env.state)))
+            pending = self._next_path(env)
+            if pending is None:
+                return
+            came_back, parent, pc = True, pending.step, pending.previous
+
+    def _execute(self, env: Env, insn: Insn, op: Op | None) -> int:
+        """One instruction, by its kind. Sets ``env.pc`` to the next one."""
+        pc = env.pc
+        if op is None:
+            raise self._reserved(env, insn)
+        kind = op.kind
+        if kind == "alu":
+            alu.alu(env, insn, op)
+        elif kind == "jmp":
+            env.jumps += 1
+            env.pc = jump.conditional(env, insn, op)
+            if env.log.level:
+                env.log.changed(pc, env.state.frame, env.regs[:], env.state.refs, env.touched, env.touched_slots)
+                env.touched = env.touched_slots = 0
+            return ON
+        elif kind == "ldx":
+            memory.load(env, insn, op)
+        elif kind == "stx":
+            memory.store(env, insn, op)
+        elif kind == "st":
+            memory.store_constant(env, insn, op)
+        elif kind == "call":
+            env.jumps += 1
+            left = False
+            if insn.src == bits.CALL_LOCAL:
+                env.pc = call.local(env, insn)
             else:
-                raise env.unsupported(f"instruction {op.name}")
-            liveness.commit(instance, pc)
+                left = helper.helper(env, insn)
+                env.pc = call.leave(env) if left else pc + 1
+            env.touched |= 1
+            return CALLED if left or insn.src == bits.CALL_LOCAL else ON
+        elif kind == "ja":
+            env.jumps += 1
+            env.pc = cfg.target(insn, pc)
+            return ON
+        elif kind == "exit":
+            env.jumps += 1
+            helper.no_references(env, "BPF_EXIT instruction in main prog")
+            if len(env.state.frames) > 1:
+                env.pc = call.leave(env)
+                return RETURNED
+            check_result(env)
+            return END
+        elif kind == "lddw":
+            self._wide_load(env, insn)
+            env.pc = pc + 2
+            return ON
+        elif kind == "end":
+            alu.swap_bytes(env, insn, op)
+        elif kind == "atomic":
+            memory.atomic(env, insn, op)
+        elif kind == "ld":
+            if memory.packet_load(env, insn, op):
+                env.pc = call.leave(env)
+                return CALLED
+        else:
+            raise env.unsupported(f"instruction {op.name}")
+        env.pc = pc + 1
+        return ON
 
-    @staticmethod
-    def _snapshot(env: Env) -> tuple:
-        frames = env.state.frames
-        if len(frames) == 1:
-            frame = frames[0]
-            return ((frame.regs[:], frame.stack),)
-        return tuple([(frame.regs[:], frame.stack) for frame in frames])
-
-    def _next_path(self, env: Env) -> int | None:
-        """End this path and continue the one put aside last; its parent step, None if there is none."""
+    def _next_path(self, env: Env) -> Pending | None:
+        """End this path and continue the one put aside last; None if there is none."""
         env.touched, env.touched_slots = 0x7FF, -1
         prune.path_done(env)
         env.stack_liveness.update(env.state)
@@ -303,7 +313,7 @@ class Run:
             self.log.cut(pending.log_length)
         env.resume(pending.state)
         env.pc, env.previous = pending.pc, pending.previous
-        return pending.step
+        return pending
 
     @staticmethod
     def _wide_load(env: Env, insn) -> None:
@@ -356,6 +366,14 @@ class Run:
         verdict = Verdict(result, NAME, error, messages if result == "reject" else (),
                           self.steps[-1][0] if self.steps else None, errno, stats)
         return LazyTrace(self.spec, verdict, self.steps, self.log)
+
+
+def _snapshot(state: State) -> tuple:
+    """All frames' registers and stack as they are now."""
+    frames = state.frames
+    if len(frames) == 1:
+        return ((frames[0].regs[:], frames[0].stack),)
+    return tuple([(frame.regs[:], frame.stack) for frame in frames])
 
 
 _LATER = ("6.19",)      # first releases after the one that is modelled

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..abi import HELPER_NAMES
 from ..abi.helpers import Arg, Helper, may_call, prototype
 from ..isa import Insn
@@ -351,6 +353,7 @@ def _known_key(env: Env, reg: Reg, size: int) -> int:
 def _result(env: Env, call: Call) -> Reg:
     proto, ret = call.proto, call.proto.ret
     flags = MAYBE_NULL if ret.nullable else 0
+    data: Any = 0
     if ret.kind == "integer":
         return _integer(env, call)
     if ret.kind == "void":

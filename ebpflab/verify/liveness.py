@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..isa.bits import U64
 from .cfg import Shape
 from .state import State
 
@@ -111,8 +110,9 @@ class StackLiveness:
         self.writes[frame] |= mask
         self.wrote_some = True
 
-    def commit(self, instance: Instance, pc: int) -> None:
+    def commit(self, instance: Instance | None, pc: int) -> None:
         """The instruction is done; ``write`` was called for all that it surely wrote."""
+        assert instance is not None
         if self.wrote_some:
             instance.wrote(pc, self.writes)
             self.writes, self.wrote_some = [0] * 8, False
@@ -135,35 +135,41 @@ class StackLiveness:
                 for marks in table or ():
                     marks.written_later = 0
         first, last = self.shape.orders[self.shape.starts.index(instance.start)]
+        order = self.shape.postorder[first:last]
         rounds, changed = 0, True
         while changed:
             rounds, changed = rounds + 1, False
             for frame, table in enumerate(instance.frames):
                 if table is not None:
-                    for pc in self.shape.postorder[first:last]:
-                        changed |= self._carry(instance, frame, pc)
+                    changed |= self._carry(instance, frame, table, order)
         if self.log:
             self.log(f"({','.join(map(str, instance.calls))}) live stack update done in {rounds} iterations\n")
         if len(instance.calls) > 1:
             self._to_caller(instance)
 
-    def _carry(self, instance: Instance, frame: int, pc: int) -> bool:
-        successors = self.shape.successors[pc]
-        if not successors:
-            return False
-        here = instance.marks(frame, pc)
-        live, written = 0, U64
-        for goal in successors:
-            there = instance.marks(frame, goal)
-            live |= there.live
-            written &= there.written_later
-        written |= here.written
-        live = live & ~here.written | here.read
-        changed = live != here.live or written != here.written_later
-        if changed and self.log and (here.read or here.written or pc == instance.start or self.shape.prune[pc]):
-            self._tell(instance, frame, pc, "live", here.live, live)
-            self._tell(instance, frame, pc, "written", here.written_later, written)
-        here.live, here.written_later = live, written
+    def _carry(self, instance: Instance, frame: int, table: list[Marks], order: list[int]) -> bool:
+        """Once backwards through the function; True if something is new."""
+        start, changed = instance.start, False
+        all_successors = self.shape.successors
+        for pc in order:
+            successors = all_successors[pc]
+            if not successors:
+                continue
+            here, there = table[pc - start], table[successors[0] - start]
+            live, written = there.live, there.written_later
+            for goal in successors[1:]:
+                there = table[goal - start]
+                live |= there.live
+                written &= there.written_later
+            written |= here.written
+            live = live & ~here.written | here.read
+            if live == here.live and written == here.written_later:
+                continue
+            changed = True
+            if self.log and (here.read or here.written or pc == start or self.shape.prune[pc]):
+                self._tell(instance, frame, pc, "live", here.live, live)
+                self._tell(instance, frame, pc, "written", here.written_later, written)
+            here.live, here.written_later = live, written
         return changed
 
     def _tell(self, instance: Instance, frame: int, pc: int, word: str, old: int, new: int) -> None:

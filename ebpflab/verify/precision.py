@@ -194,7 +194,8 @@ def _undo(env: Env, insn: Insn, pc: int, after: int, entry: Jump | None, wanted:
     regs, top = wanted.regs, wanted.top
     cls, code = insn.opcode & 7, insn.opcode & 0xF0
     dst, src = 1 << insn.dst, 1 << insn.src
-    stack = entry is not None and entry[2] & STACK_ACCESS
+    flags = entry[2] if entry else 0
+    stack, frame, slot = flags & STACK_ACCESS, flags & 7, 1 << (flags >> 3 & 63)
     if cls in (bits.ALU, bits.ALU64):
         if not regs[top] & dst or code in (bits.END, bits.NEG):
             return False
@@ -208,13 +209,12 @@ def _undo(env: Env, insn: Insn, pc: int, after: int, entry: Jump | None, wanted:
         regs[top] &= ~loaded
         if not stack:
             return False        # numbers keep their precision only on the stack
-        wanted.slots[entry[2] & 7] |= 1 << (entry[2] >> 3 & 63)
+        wanted.slots[frame] |= slot
     elif cls in (bits.STX, bits.ST):
         if regs[top] & dst:
             raise _TooHard      # a number used as an address: the difference of two pointers
         if not stack:
             return False
-        frame, slot = entry[2] & 7, 1 << (entry[2] >> 3 & 63)
         if not wanted.slots[frame] & slot:
             return False
         wanted.slots[frame] &= ~slot
@@ -227,7 +227,6 @@ def _undo(env: Env, insn: Insn, pc: int, after: int, entry: Jump | None, wanted:
         if insn.opcode & bits.X:
             if not regs[top] & (dst | src):
                 return False
-            flags = entry[2] if entry else 0
             if not flags & SRC_IS_STACK:
                 regs[top] |= src
             if not flags & DST_IS_STACK:

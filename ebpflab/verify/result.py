@@ -71,13 +71,11 @@ class Steps(Sequence[Step]):
         after = following[3] if kind == "insn" and following and following[1] == at else before
         if self._rejected and index == len(self) - 1:
             kind = "rejected"
-        insn = self._spec.insns[pc]
         branch = ""
         if parent >= 0:
             previous = self._spec.insns[self._records[parent][0]]
             if previous.opcode & 7 in (5, 6) and previous.opcode & 0xF0 not in (0x00, 0x80, 0x90):
                 branch = "fall" if pc == self._records[parent][0] + 1 else "taken"
-        del insn
         return Step(index, pc, insn_line(self._spec.insns, pc, syntax="kernel", maps=self._spec.maps),
                     state(before), state(after), self._index[parent] if parent >= 0 else None, kind,
                     branch=branch, source=self._spec.lines.get(pc))
@@ -90,6 +88,9 @@ class Steps(Sequence[Step]):
 class LazyTrace(Trace):
     """A ``Trace`` whose log is rendered when it is read."""
 
+    _log: Log
+    _text: str | None
+
     def __init__(self, program: ProgramSpec, verdict: Verdict, records: list[StepRecord], log: Log):
         object.__setattr__(self, "_log", log)
         object.__setattr__(self, "_text", None)
@@ -97,9 +98,11 @@ class LazyTrace(Trace):
 
     @property
     def log(self) -> str:
-        if self._text is None:
-            object.__setattr__(self, "_text", self._log.text())
-        return self._text
+        text = self._text
+        if text is None:
+            text = self._log.text()
+            object.__setattr__(self, "_text", text)
+        return text
 
     @log.setter
     def log(self, _: str) -> None:

@@ -118,7 +118,8 @@ def sync(value: int, mask: int, smin: int, smax: int, umin: int, umax: int,
     return raw(*_from_bits(value, mask, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max))
 
 
-def low_from_bits(value: int, mask: int, s32_min: int, s32_max: int, u32_min: int, u32_max: int) -> tuple[int, ...]:
+def low_from_bits(value: int, mask: int, s32_min: int, s32_max: int, u32_min: int,
+                  u32_max: int) -> tuple[int, int, int, int]:
     value, mask = value & U32, mask & U32
     return (max(s32_min, s32(value | mask & 0x8000_0000)), min(s32_max, s32(value | mask & S32_MAX)),
             max(u32_min, value), min(u32_max, value | mask))

@@ -7,6 +7,7 @@ those of ``enum bpf_reg_type`` and ``enum bpf_type_flag``, so that ``type & MAYB
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from .scalar import UNKNOWN, ZERO, Scalar, known
 
@@ -71,7 +72,7 @@ class Reg:
     __slots__ = ("data", "frameno", "id", "num", "off", "ref", "type")
 
     def __init__(self, type: int, num: Scalar = ZERO, off: int = 0, id: int = 0, ref: int = 0,
-                 data: object = 0, frameno: int = 0):
+                 data: Any = 0, frameno: int = 0):
         self.type, self.num, self.off, self.id = type, num, off, id
         self.ref, self.data, self.frameno = ref, data, frameno
 
@@ -86,7 +87,7 @@ class Reg:
     def retyped(self, type: int, id: int, ref: int) -> Reg:
         return Reg(type, self.num, self.off, id, ref, self.data, self.frameno)
 
-    def ranged(self, data: object) -> Reg:
+    def ranged(self, data: Any) -> Reg:
         """The same with another ``data``."""
         return Reg(self.type, self.num, self.off, self.id, self.ref, data, self.frameno)
 
