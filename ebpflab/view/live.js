@@ -152,7 +152,7 @@ class View {
         this.waiting = [];
         this.send("ready", { bokeh: library(this.model.get("bokeh")) !== null });
       }
-      this.frame ??= requestAnimationFrame(() => this.draw());
+      if (!this.frame) this.draw();       // at once if the last one was painted, else with the next frame
     }
   }
 
@@ -162,12 +162,11 @@ class View {
     this.source = this.figure.document.get_model_by_name("data");
     paint(this.figure, this.root);
     this.unfollow = follow(() => requestAnimationFrame(() => paint(this.figure, this.root)));
-    this.frame ??= requestAnimationFrame(() => this.draw());
+    this.draw();
   }
 
   // Everything that came since the last frame goes into the figure at once; then the kernel hears of it.
   draw() {
-    this.frame = null;
     if (this.gone || !this.source) return;
     const todo = this.waiting;
     this.waiting = [];
@@ -178,7 +177,11 @@ class View {
     this.source.change.emit();
     this.drawn = (this.drawn ?? 0) + 1;
     // Bokeh paints in the coming frame; what is acknowledged has been seen.
-    requestAnimationFrame(() => this.send("ack", { seq: last.seq, painted: (performance.timeOrigin + performance.now()) / 1000 }));
+    this.frame = requestAnimationFrame(() => {
+      this.frame = null;
+      this.send("ack", { seq: last.seq, painted: (performance.timeOrigin + performance.now()) / 1000 });
+      this.draw();
+    });
   }
 
   apply(message, block) {

@@ -308,7 +308,7 @@ def _send(ref: weakref.ref, over: threading.Event) -> None:
         if chart is None:
             return
         try:
-            batches = chart._reader.take(timeout=0.1)
+            batches = chart._reader.take(timeout=0 if pending else 0.1)
             with chart._lock:
                 pending += batches
                 if pending and chart.state == "paused":
