@@ -12,7 +12,7 @@ what can be printed can be read.  Readers and printers are compiled when first u
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..isa import OPS, Op
@@ -137,8 +137,8 @@ FIELDS = {
     "high": _Field("high", "HALF", {"*": "{imm >> 16 & 0xffff}"}, signs=_UNSIGNED),
     "low": _Field("low", "HALF", {"*": "{imm & 0xffff}"}, signs=_UNSIGNED),
     "next": _Field("next", "IMM", {"*": "{f'{next:+d}' if next else ''}"}, ("+9", ""), _SIGNED),
-    "jump": _Field("off", "JUMP", {k: v % "off" for k, v in _DISTANCE.items()}, ("+9", "9", "pc+9")),
-    "jump32": _Field("imm", "JUMP32", {k: v % "imm" for k, v in _DISTANCE.items()}, ("+9", "9", "pc+9")),
+    "jump": _Field("off", "JUMP", {k: v % "off" for k, v in _DISTANCE.items()}, ("9", "pc+9")),
+    "jump32": _Field("imm", "JUMP32", {k: v % "imm" for k, v in _DISTANCE.items()}, ("9", "pc+9")),
     "callee": _Field("imm", "JUMP32", {"kernel": "pc{imm:+d}", "*": "{env.callee(pc, imm)}"}, ("pc+9",), _SIGNED),
     "map": _Field("imm", "IMM", {"*": "{env.map(imm)}"}),
     # a helper's number has no plus: "call +4" would be a distance in other tools
@@ -213,7 +213,7 @@ def _samples(template: str):
     return [(text + template[at:], spans) for text, spans in found]
 
 
-def _forms(op: Op, template: str):
+def _forms(op: Op, template: str) -> Iterator[tuple[str, Form]]:
     """(shape, Form) for every sample of a template."""
     for sample, spans in _samples(template):
         parts = SPLIT(sample)
@@ -231,10 +231,12 @@ def _tables():
     by_opcode: dict[tuple[int, str], list[Form]] = {}
     owner: dict[tuple, Op] = {}
     for op in OPS:
+        forms = {text: tuple(_forms(op, text))
+                 for text in {op.llvm, op.kernel, op.mnemonic, *(text for _, text in op.also)}}
         for dialect in DIALECTS:
             also = [text for name, text in op.also if (name == "mnemonic") == (dialect == "mnemonic")]
             for template in dict.fromkeys((getattr(op, dialect), *also)):
-                for key, form in _forms(op, template):
+                for key, form in forms[template]:
                     if dialect != "mnemonic":
                         _add(by_opcode.setdefault((op.opcode, key), []), form)
                     if dialect == "kernel" and op.kind == "lddw":
