@@ -35,6 +35,8 @@ _NEEDS = {
     "setns": ("CAP_SYS_ADMIN",),
     "netlink": ("CAP_NET_ADMIN",),
     "AF_PACKET": ("CAP_NET_RAW",),
+    "AF_XDP": ("CAP_NET_RAW",),
+    "perf_event_open": ("CAP_PERFMON|CAP_SYS_ADMIN",),
 }
 _BPF_NEEDS = ("CAP_BPF|CAP_SYS_ADMIN",)
 
@@ -79,6 +81,22 @@ _CAUSES = {
     ("LINK_CREATE", E.ENODEV): ("there is no such device", ""),
     ("LINK_CREATE", E.EINVAL): ("the kernel refuses this attachment",
                                 "do the program's type and attach type fit the hook?"),
+    ("LINK_CREATE", E.ENOTDIR): ("this is no cgroup v2 directory", ""),
+    ("PROG_ATTACH", E.EBUSY): ("another program is attached here", "detach it first"),
+    ("PROG_ATTACH", E.EEXIST): ("another program is attached here", "detach it first"),
+    ("PROG_ATTACH", E.EINVAL): ("the kernel refuses this attachment", "do the program's type and stage fit the map?"),
+    ("PROG_ATTACH", E.EOPNOTSUPP): ("this kernel cannot attach there", ""),
+    ("OBJ_PIN", E.EEXIST): ("something is pinned here already", "unpin it first, or take another name"),
+    ("OBJ_PIN", E.EPERM): ("this is not on a bpf file system",
+                           "pin below /sys/fs/bpf; if it is empty: mount -t bpf bpf /sys/fs/bpf"),
+    ("OBJ_PIN", E.EINVAL): ("this is not on a bpf file system, or the name has a dot in it",
+                            "pin below /sys/fs/bpf; if it is not mounted: mount -t bpf bpf /sys/fs/bpf"),
+    ("OBJ_GET", E.ENOENT): ("nothing is pinned here", ""),
+    ("OBJ_GET", E.EACCES): ("this is no pinned object", "pins are below /sys/fs/bpf"),
+    ("OBJ_GET", E.EINVAL): ("this is no pinned object", "pins are below /sys/fs/bpf"),
+    ("perf_event_open", E.ENOENT): ("this machine has no such event or place", ""),
+    ("perf_event_open", E.EOPNOTSUPP): ("this machine has no such event", "cpu-clock is everywhere; a guest has no "
+                                                                        "hardware counters"),
     ("BTF_LOAD", E.EINVAL): ("the kernel refuses this type information", "see the log"),
     ("", E.ENOSYS): ("this kernel has no bpf(2)", "use --target sim, or a VM"),
     ("", E.EMFILE): ("this process has no file descriptor left", "close what is not needed, or raise ulimit -n"),
@@ -158,6 +176,6 @@ def error(call: str, errno: int, *, where: str | None = None, log: str = "", hin
     if errno in (E.EPERM, E.EACCES) and (missing(call) or not what):
         what, remedy = permission(call)
     name = "ENOTSUPP" if errno == ENOTSUPP else E.errorcode.get(errno, str(errno))
-    full = f"BPF_{call}" if call.isupper() and call != "AF_PACKET" else call
+    full = f"BPF_{call}" if call.isupper() and not call.startswith("AF_") else call
     text = f"{full} failed with {name}" + (f": {what or os.strerror(errno)}")
     return KernelError(text, errno=errno, call=full, log=log, where=where, hint=hint or remedy or None)

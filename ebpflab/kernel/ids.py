@@ -6,10 +6,22 @@ import ctypes
 import errno as E
 import struct
 
+from ..errors import KernelError
 from . import explain, syscall
 
 #: kind -> command that walks its ids
 WALKS = {"prog": "PROG_GET_NEXT_ID", "map": "MAP_GET_NEXT_ID", "btf": "BTF_GET_NEXT_ID", "link": "LINK_GET_NEXT_ID"}
+
+#: kind -> command that opens one by its id
+OPENS = {"prog": "PROG_GET_FD_BY_ID", "map": "MAP_GET_FD_BY_ID", "link": "LINK_GET_FD_BY_ID"}
+#: enum bpf_link_type -> name, and what the first words of its own part of struct bpf_link_info are
+LINK_TYPES = {
+    1: ("raw_tracepoint", ()), 2: ("tracing", ("attach_type", "target_obj_id", "target_btf_id")),
+    3: ("cgroup", ("cgroup_id", "", "attach_type")), 4: ("iter", ()), 5: ("netns", ("netns_ino", "attach_type")),
+    6: ("xdp", ("ifindex",)), 7: ("perf_event", ()), 8: ("kprobe_multi", ()), 9: ("struct_ops", ("map_id",)),
+    10: ("netfilter", ("family", "hook", "priority", "flags")), 11: ("tcx", ("ifindex", "attach_type")),
+    12: ("uprobe_multi", ()), 13: ("netkit", ("ifindex", "attach_type")), 14: ("sockmap", ("map_id", "attach_type")),
+}
 
 # The first fields of struct bpf_prog_info, bpf_map_info and bpf_link_info; a kernel fills what it knows.
 _INFO = syscall.drawn("""
@@ -34,7 +46,7 @@ MAP 1
     80 u64 map_extra
 LINK 2
      0 u32 type            4 u32 id              8 u32 prog_id        16 u32 detail0
-    20 u32 detail1
+    20 u32 detail1        24 u32 detail2        28 u32 detail3
 BTF 3
      0 u64 btf             8 u32 btf_size       12 u32 id
 """)
@@ -74,6 +86,53 @@ def info(kind: str, fd: int) -> dict:
         found["map_ids"] = list(struct.unpack_from(f"<{count}I", ids))
         found["tag"] = found["tag"].hex()
         found["gpl_compatible"] = bool(found["gpl_compatible"] & 1)
+    if kind == "link":
+        words = [found.pop(f"detail{n}") for n in range(4)]
+        found["type_name"], names = LINK_TYPES.get(found["type"], (str(found["type"]), ()))
+        found.update((name, words[at]) for at, name in enumerate(names) if name)
+        if found["type"] == 3:                   # a number of 64 bits
+            found["cgroup_id"] = words[0] | words[1] << 32
     if "name" in found:
         found["name"] = found["name"].rstrip(b"\0").decode("ascii", "replace")
     return {name: value for name, value in found.items() if name == "map_ids" or name not in _POINTERS}
+
+
+def open_id(kind: str, id: int) -> syscall.Fd:
+    """A descriptor of the object with that id. KernelError ENOENT if it is gone."""
+    # every one of these structs starts with the id
+    return syscall.Fd(syscall.bpf(OPENS[kind], where=f"{kind} {id}", id=id))
+
+
+def everything(kind: str) -> list[dict]:
+    """``info`` of every object of a kind; what goes away meanwhile is left out."""
+    found = []
+    for id in walk(kind):
+        try:
+            held = open_id(kind, id)
+            found.append(info(kind, held.fd))
+            held.close()
+        except KernelError as error:
+            if error.errno != E.ENOENT:
+                raise
+    return found
+
+
+def dump(fd: int) -> dict:
+    """{"xlated", "jited", "ksyms", "lens"} of a program; empty where the kernel hides them (kptr_restrict, no JIT)."""
+    layout = _INFO["PROG"]
+    first = layout.pack({})
+    syscall.bpf("OBJ_GET_INFO_BY_FD", bpf_fd=fd, info_len=layout.size, info=syscall.address(first))
+    told = layout.unpack(first)
+    room = {name: ctypes.create_string_buffer(max(told[length] * each, 1)) for name, length, each in (
+        ("xlated_insns", "xlated_len", 1), ("jited_insns", "jited_len", 1), ("jited_ksyms", "nr_jited_ksyms", 8),
+        ("jited_func_lens", "nr_jited_func_lens", 4))}
+    again = layout.pack({**{name: told[name] for name in ("xlated_len", "jited_len", "nr_jited_ksyms",
+                                                          "nr_jited_func_lens")},
+                         **{name: syscall.address(buffer) for name, buffer in room.items()}})
+    syscall.bpf("OBJ_GET_INFO_BY_FD", bpf_fd=fd, info_len=layout.size, info=syscall.address(again))
+    got = layout.unpack(again)
+    functions = min(got["nr_jited_ksyms"], told["nr_jited_ksyms"])
+    return {"xlated": room["xlated_insns"].raw[:got["xlated_len"]] if got["xlated_insns"] else b"",
+            "jited": room["jited_insns"].raw[:got["jited_len"]] if got["jited_insns"] else b"",
+            "ksyms": list(struct.unpack_from(f"<{functions}Q", room["jited_ksyms"])),
+            "lens": list(struct.unpack_from(f"<{functions}I", room["jited_func_lens"]))}

@@ -52,6 +52,13 @@ class Map(syscall.Fd):
         self._step = _NEXT.pack({"map_fd": fd, "key": key, "next_key": syscall.address(self._next)})
         self._first = _NEXT.pack({"map_fd": fd, "key": 0, "next_key": syscall.address(self._next)})
         self.id = ids.info("map", fd)["id"]
+        self.reader: Any = None              # of records, see kernel/rings.py
+
+    def close(self) -> None:
+        reader, self.reader = getattr(self, "reader", None), None
+        if reader is not None:
+            reader.close()
+        super().close()
 
     def _sized(self, what: str, data: bytes, size: int) -> bytes:
         if len(data) != size:

@@ -1,4 +1,4 @@
-"""As much of rtnetlink(7) as a lab network needs: make a veth pair, set a link up, read its counters.
+"""As much of rtnetlink(7) as a lab network needs: veth pairs, addresses, routes, counters.
 
 A message is a header, a fixed part, and attributes, each padded to four bytes (include/uapi/linux/netlink.h)::
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import errno as E
 import fcntl
+import ipaddress
 import socket
 import struct
 
@@ -21,10 +22,13 @@ from ..errors import KernelError
 from . import explain
 
 _NEWLINK, _GETLINK, _NLMSG_ERROR = 16, 18, 2
-_REQUEST, _ACK, _EXCL, _CREATE = 0x001, 0x004, 0x200, 0x400
+_REQUEST, ACK, EXCL, CREATE = 0x001, 0x004, 0x200, 0x400
 _IFNAME, _STATS64, _LINKINFO, _NET_NS_FD, _ADDRESS = 3, 23, 18, 28, 1
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _UP = 1
+_NEWADDR, _IFA_ADDRESS, _IFA_LOCAL, _NODAD = 20, 1, 2, 2
+_NEWROUTE, _DELROUTE, _DST, _OIF, _GATEWAY, _ENCAP_TYPE, _ENCAP, NESTED = 24, 25, 1, 4, 5, 21, 22, 0x8000
+_TABLE_MAIN, _PROTO_STATIC, _SCOPE_LINK, _UNICAST = 254, 4, 253, 1
 
 #: first fields of struct rtnl_link_stats64, in order
 STATS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
@@ -32,12 +36,12 @@ STATS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_er
 _SIOCETHTOOL, _ETHTOOL_SGRO = 0x8946, 0x2C
 
 
-def _attr(type_: int, payload: bytes) -> bytes:
+def attr(type_: int, payload: bytes) -> bytes:
     return struct.pack("<HH", 4 + len(payload), type_) + payload + bytes(-len(payload) % 4)
 
 
-def _text(type_: int, text: str) -> bytes:
-    return _attr(type_, text.encode() + b"\0")
+def text(type_: int, value: str) -> bytes:
+    return attr(type_, value.encode() + b"\0")
 
 
 def _ifinfo(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
@@ -71,20 +75,64 @@ def _attrs(data: bytes) -> dict[int, bytes]:
 
 def veth(name: str, mac: bytes, peer: str, peer_mac: bytes, peer_ns: int) -> None:
     """A veth pair: ``name`` here, ``peer`` in the namespace of the fd ``peer_ns``. Both are still down."""
-    other = _ifinfo() + _text(_IFNAME, peer) + _attr(_ADDRESS, peer_mac) + \
-        _attr(_NET_NS_FD, struct.pack("<i", peer_ns))
-    info = _text(_INFO_KIND, "veth") + _attr(_INFO_DATA, _attr(_VETH_PEER, other))
-    request(_NEWLINK, _ACK | _CREATE | _EXCL,
-            _ifinfo() + _text(_IFNAME, name) + _attr(_ADDRESS, mac) + _attr(_LINKINFO, info), f"veth {name}")
+    other = _ifinfo() + text(_IFNAME, peer) + attr(_ADDRESS, peer_mac) + \
+        attr(_NET_NS_FD, struct.pack("<i", peer_ns))
+    info = text(_INFO_KIND, "veth") + attr(_INFO_DATA, attr(_VETH_PEER, other))
+    request(_NEWLINK, ACK | CREATE | EXCL,
+            _ifinfo() + text(_IFNAME, name) + attr(_ADDRESS, mac) + attr(_LINKINFO, info), f"veth {name}")
 
 
 def up(name: str) -> None:
-    request(_NEWLINK, _ACK, _ifinfo(index(name), _UP, _UP), name)
+    request(_NEWLINK, ACK, _ifinfo(index(name), _UP, _UP), name)
+
+
+def address(name: str, address: str) -> None:
+    """Give a device an address, as ``10.77.0.1/24`` or ``fd77::1/64`` (usable at once: no duplicate detection)."""
+    interface = _interface(address)
+    raw = interface.ip.packed
+    body = struct.pack("<BBBBI", _family(interface.ip), interface.network.prefixlen, _NODAD, 0, index(name))
+    request(_NEWADDR, ACK | CREATE | EXCL, body + attr(_IFA_LOCAL, raw) + attr(_IFA_ADDRESS, raw), f"{name} {address}")
+
+
+def route(to: str, name: str, via: str = "", encap: tuple[int, bytes] | None = None, add: bool = True) -> None:
+    """Add (or remove) the route to a network out of a device; ``encap``: a lightweight tunnel's type and attributes."""
+    network = _network(to)
+    body = struct.pack("<BBBBBBBBI", _family(network.network_address), network.prefixlen, 0, 0, _TABLE_MAIN,
+                       _PROTO_STATIC, 0 if via else _SCOPE_LINK, _UNICAST, 0)
+    body += attr(_DST, network.network_address.packed) + attr(_OIF, struct.pack("<I", index(name)))
+    if via:
+        body += attr(_GATEWAY, _address(via).packed)
+    if encap:
+        body += attr(_ENCAP_TYPE, struct.pack("<H", encap[0])) + attr(_ENCAP | NESTED, encap[1])
+    request(_NEWROUTE if add else _DELROUTE, ACK | (CREATE | EXCL if add else 0), body, f"route to {to}")
+
+
+def _family(address) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+
+
+def _parsed(parse, value: str, what: str):
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise KernelError(f"{value!r} is no {what}: {error}", errno=E.EINVAL, call="netlink") from None
+
+
+def _address(value: str):
+    return _parsed(ipaddress.ip_address, value, "address")
+
+
+def _interface(value: str):
+    return _parsed(ipaddress.ip_interface, value, "address with a prefix length, as 10.77.0.1/24")
+
+
+def _network(value: str):
+    return _parsed(ipaddress.ip_network, value, "network, as 10.99.0.0/24")
 
 
 def stats(name: str) -> dict:
     """The device's counters (struct rtnl_link_stats64)."""
-    body = request(_GETLINK, 0, _ifinfo() + _text(_IFNAME, name), name)
+    body = request(_GETLINK, 0, _ifinfo() + text(_IFNAME, name), name)
     return dict(zip(STATS, struct.unpack_from(f"<{len(STATS)}Q", _attrs(body[16:])[_STATS64])))  # noqa: B905 (3.9)
 
 

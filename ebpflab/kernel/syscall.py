@@ -41,6 +41,14 @@ PROG_LOAD 5
    104 u32 line_info_cnt 108 u32 attach_btf_id 112 u32 attach_prog_fd 116 u32 core_relo_cnt
    120 u64 fd_array      128 u64 core_relos    136 u32 core_relo_rec_size
    140 u32 log_true_size
+OBJ_PIN 6
+     0 u64 pathname        8 u32 bpf_fd         12 u32 file_flags
+OBJ_GET 7
+     0 u64 pathname        8 u32 bpf_fd         12 u32 file_flags
+PROG_ATTACH 8
+     0 u32 target_fd       4 u32 attach_bpf_fd   8 u32 attach_type    12 u32 attach_flags
+PROG_DETACH 9
+     0 u32 target_fd       4 u32 attach_bpf_fd   8 u32 attach_type    12 u32 attach_flags
 PROG_TEST_RUN 10
      0 u32 prog_fd         4 u32 retval          8 u32 data_size_in   12 u32 data_size_out
     16 u64 data_in        24 u64 data_out       32 u32 repeat         36 u32 duration
@@ -50,8 +58,14 @@ PROG_GET_NEXT_ID 11
      0 u32 start_id        4 u32 next_id
 MAP_GET_NEXT_ID 12
      0 u32 start_id        4 u32 next_id
+PROG_GET_FD_BY_ID 13
+     0 u32 id              4 u32 next_id         8 u32 open_flags
+MAP_GET_FD_BY_ID 14
+     0 u32 id              4 u32 next_id         8 u32 open_flags
 OBJ_GET_INFO_BY_FD 15
      0 u32 bpf_fd          4 u32 info_len        8 u64 info
+RAW_TRACEPOINT_OPEN 17
+     0 u64 name            8 u32 prog_fd        16 u64 cookie
 BTF_LOAD 18
      0 u64 btf             8 u64 btf_log_buf    16 u32 btf_size       20 u32 btf_log_size
     24 u32 btf_log_level
@@ -67,8 +81,12 @@ MAP_UPDATE_BATCH 26
     32 u32 count          36 u32 map_fd         40 u64 elem_flags     48 u64 flags
 LINK_CREATE 28
      0 u32 prog_fd         4 u32 target_fd       8 u32 attach_type    12 u32 flags
+LINK_GET_FD_BY_ID 30
+     0 u32 id              4 u32 next_id         8 u32 open_flags
 LINK_GET_NEXT_ID 31
      0 u32 start_id        4 u32 next_id
+ENABLE_STATS 32
+     0 u32 type
 """
 
 _CODES = {"u32": ("I", 4), "u64": ("Q", 8), "s8": ("8s", 8), "s16": ("16s", 16)}
@@ -121,7 +139,9 @@ _BPF_NUMBER = {"x86_64": 321, "aarch64": 280, "arm64": 280, "riscv64": 280}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
-_libc.syscall.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_ulong)
+_bpf = ctypes.CDLL(None, use_errno=True).syscall       # a prototype of its own: this one is called often
+_bpf.restype = ctypes.c_long
+_bpf.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_ulong)
 _number = _BPF_NUMBER.get(platform.machine()) if sys.platform == "linux" else None
 
 
@@ -149,12 +169,20 @@ def libc(name: str, *args) -> int:
     return done
 
 
+def libc_call(name: str, number: int, where: str, *args: int) -> int:
+    """System call ``number`` (``name`` is for the error). Raises KernelError."""
+    done = _libc.syscall(*(ctypes.c_long(value) for value in (number, *args)))
+    if done < 0:
+        raise explain.error(name, ctypes.get_errno(), where=where)
+    return done
+
+
 def call(attr: Struct, buffer: ctypes.Array) -> tuple[int, int]:
     """bpf(2) without judgement: (result, errno)."""
     if _number is None:
         raise explain.error(attr.command, 38, hint=f"we do not know bpf(2) on {sys.platform} {platform.machine()}: "
                                                        "use --target sim, or a VM")
-    done = _libc.syscall(_number, attr.number, ctypes.addressof(buffer), attr.size)
+    done = _bpf(_number, attr.number, ctypes.addressof(buffer), attr.size)
     return (done, 0) if done >= 0 else (-1, ctypes.get_errno())
 
 
@@ -195,11 +223,16 @@ def possible_cpus() -> int:
 
 def count_ranges(text: str) -> int:
     """How many CPUs a list as "0-3,8" names."""
-    count = 0
-    for part in filter(None, text.split(",")):
+    return len(cpu_list(text))
+
+
+def cpu_list(text: str) -> list[int]:
+    """The CPUs that a list as "0-3,8" names."""
+    found: list[int] = []
+    for part in filter(None, text.strip().split(",")):
         first, _, last = part.partition("-")
-        count += int(last or first) - int(first) + 1
-    return count
+        found += range(int(first), int(last or first) + 1)
+    return found
 
 
 def buffer(size: int) -> tuple[mmap.mmap, int]:

@@ -48,8 +48,8 @@ def present(made: dict) -> dict:
 
 def mark_namespace(fd: int, nsid: int) -> None:
     """Give a namespace an id in ours (RTM_NEWNSID); the kernel drops the id when it destroys the namespace."""
-    body = struct.pack("<Bxxx", 0) + rtnetlink._attr(_NSID, struct.pack("<i", nsid)) + \
-        rtnetlink._attr(_NSFD, struct.pack("<I", fd))
+    body = struct.pack("<Bxxx", 0) + rtnetlink.attr(_NSID, struct.pack("<i", nsid)) + \
+        rtnetlink.attr(_NSFD, struct.pack("<I", fd))
     rtnetlink.request(_NEWNSID, 4, body, "nsid")
 
 

@@ -180,7 +180,8 @@ def test_the_namespaces_are_our_own(lab):
 
 
 @pytest.mark.parametrize(("where", "number", "words"), [
-    ({"kind": "uprobe"}, errno.EOPNOTSUPP, "known kinds: xdp"),
+    ({"kind": "xpd"}, errno.EOPNOTSUPP, "did you mean 'xdp'?"),
+    ({"kind": "tcx"}, errno.EINVAL, "takes sched_cls\n  hint: a xdp program: xdp"),
     ({"kind": "xdp", "dev": "lab7", "mode": "native"}, errno.ENODEV, "the ends are lab0 and lab1"),
     ({"kind": "xdp", "dev": "lab0", "mode": "fast"}, errno.EINVAL, "known: generic, native, offload"),
     ({"kind": "xdp", "dev": "lab0", "device": "x"}, errno.EINVAL, "it takes net, dev, mode"),
