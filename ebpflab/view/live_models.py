@@ -19,6 +19,7 @@ from ..stream.frames import Table, names
 from ..stream.poller import Batch
 
 TOP = 10            # series or bars shown at most
+FADE = 0.05         # weight of one reading in the size by which series are ranked: a short burst changes no places
 CANDIDATES = 5000   # of a larger map only its largest entries compete for a place
 
 
@@ -129,7 +130,7 @@ class Line:
             if value or few or name in self._scores:
                 score = self._scores.get(name)
                 size = abs(value)
-                self._scores[name] = size if score is None else 0.7 * score + 0.3 * size
+                self._scores[name] = size if score is None else (1 - FADE) * score + FADE * size
         for name in [name for name in self._scores if name not in now and name not in self.names]:
             del self._scores[name]
         waiting = sorted((n for n in self._scores if n not in self.names), key=lambda n: -self._scores[n])
@@ -232,7 +233,7 @@ class Hist:
 
 
 def _short(number: int) -> str:
-    for power, letter in ((60, "E"), (50, "P"), (40, "T"), (30, "G"), (20, "M"), (10, "k")):
+    for power, letter in ((60, "E"), (50, "P"), (40, "T"), (30, "G"), (20, "M"), (10, "K")):
         if number >= 1 << power:
             return f"{number >> power}{letter}i"
     return str(number)
