@@ -390,3 +390,14 @@ def test_shared_maps_live_as_long_as_their_last_user():
     second.close()
     with pytest.raises(KernelError, match="closed"):
         shared.lookup(bytes(4))
+
+
+@pytest.mark.parametrize("text", [   # arithmetic on pointers that a verifier refuses; found by fuzzing. r9 is r10
+    "w1 -= 1\nr0 = r1\nexit", "r1 = *(u32 *)(r1 + 0)\nr1 -= 0x7fffffff\nr0 = r1\nexit",
+    "r9 -= 0x7fffffff\nr9 -= 0x7fffffff\nr9 -= 0x7fffffff\nr0 = r9\nexit", "w9 += -9\nr0 = r9\nexit",
+    "r1 = *(u32 *)(r1 + 0)\nr1 += -600000000\nr1 *= r1\nr0 = r1\nexit", "r0 = r9\nr0 = -r0\nexit",
+])
+def test_pointer_arithmetic_wraps_alike(text):
+    spec = ProgramSpec((Insn(0xBF, 9, 10), *assemble(text, type="xdp").insns), "xdp")
+    one, other = (Machine().load(spec).run(UDP, tier=tier).r0 for tier in TIERS)
+    assert one == other and 0 <= one < 1 << 64

@@ -61,7 +61,10 @@ def arithmetic(code: Code, state: State) -> list[str]:
         if fact[0] == "k":
             number = alu.signed(fact[1] & ((1 << size) - 1), size) * (1 if verb == "add" else -1)
             sign, amount = ("-", -number) if number < 0 else ("+", number)
-            inside = max(x, amount.bit_length()) < size if number >= 0 else state[code.dst][0] in POINTERS
+            if number < 0:
+                inside = _stays_positive(state[code.dst], number, size)
+            else:
+                inside = max(x, amount.bit_length()) < size
             value = f"{dst} {sign} {amount}" if inside else f"({dst} {sign} {amount}) & {MASK[size]}"
         else:
             inside = verb == "add" and max(x, y) < size
@@ -87,6 +90,12 @@ def arithmetic(code: Code, state: State) -> list[str]:
     else:
         value = _division(verb, size, f"({_cut(dst, x, size)})", f"({_cut(src, y, size)})", fact)
     return [f"{dst} = {value}"]
+
+
+def _stays_positive(fact: Fact, number: int, size: int) -> bool:
+    """Is a pointer plus a negative number still above zero? Packets lie above 2**25, the rest above 2**32."""
+    kind, offset = fact
+    return size == 64 and kind in POINTERS and offset + number > (-(1 << 24) if kind == "pkt" else -(1 << 32))
 
 
 def _division(verb: str, size: int, dst: str, src: str, fact: Fact) -> str:

@@ -17,12 +17,21 @@ NET_OFF, LL_OFF = -0x100000, -0x200000     # SKF_NET_OFF, SKF_LL_OFF
 XDP_ABORTED, XDP_REDIRECT, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 4, 2, 7
 
 
-def _frame(run, ctx: int) -> Frame:
-    if run.frame is None:
-        raise Fault(f"a {run.program.spec.type} program has no packet")
+def _frame(run, ctx: int, xdp: bool) -> Frame:
+    if run.frame is None or run.input.xdp is not xdp:
+        raise Fault(f"this helper works on {'an XDP frame' if xdp else 'a socket buffer'}, which a"
+                    f" {run.program.spec.type} program does not have")
     if ctx != run.ctx:
         raise Fault(f"r1 is {ctx:#x} ({run.memory.describe(ctx)}), not the context")
     return run.frame
+
+
+def _xdp(run, ctx: int) -> Frame:
+    return _frame(run, ctx, True)
+
+
+def _skb(run, ctx: int) -> Frame:
+    return _frame(run, ctx, False)
 
 
 # -- XDP: the ends of the frame ------------------------------------------------------------------
@@ -30,7 +39,7 @@ def _frame(run, ctx: int) -> Frame:
 
 @helper(moves=True)
 def xdp_adjust_head(run, ctx, offset):
-    frame, offset = _frame(run, ctx), signed32(offset)
+    frame, offset = _xdp(run, ctx), signed32(offset)
     if len(frame.head) + offset < XDP_FRAME or offset > frame.length - ETH_HLEN:
         return -errno.EINVAL
     meta = bytes(frame.window[:frame.meta])   # metadata moves along with the start
@@ -41,7 +50,7 @@ def xdp_adjust_head(run, ctx, offset):
 
 @helper(moves=True)
 def xdp_adjust_meta(run, ctx, offset):
-    frame, offset = _frame(run, ctx), signed32(offset)
+    frame, offset = _xdp(run, ctx), signed32(offset)
     meta = frame.meta - offset
     if len(frame.head) + offset < XDP_FRAME or meta < 0:
         return -errno.EINVAL
@@ -53,7 +62,7 @@ def xdp_adjust_meta(run, ctx, offset):
 
 @helper(moves=True)
 def xdp_adjust_tail(run, ctx, offset):
-    frame, offset = _frame(run, ctx), signed32(offset)
+    frame, offset = _xdp(run, ctx), signed32(offset)
     if offset > len(frame.tail) or frame.length + offset < ETH_HLEN:
         return -errno.EINVAL
     if offset > 0:
@@ -64,7 +73,7 @@ def xdp_adjust_tail(run, ctx, offset):
 
 @helper()
 def xdp_get_buff_len(run, ctx):
-    return _frame(run, ctx).length
+    return _xdp(run, ctx).length
 
 
 def _span(frame: Frame, offset: int, size: int) -> int | None:
@@ -74,7 +83,7 @@ def _span(frame: Frame, offset: int, size: int) -> int | None:
 
 @helper()
 def xdp_load_bytes(run, ctx, offset, buffer, size):
-    frame = _frame(run, ctx)
+    frame = _xdp(run, ctx)
     offset, size = offset & 0xFFFF_FFFF, size & 0xFFFF_FFFF
     if offset > 0xFFFF or size > 0xFFFF:
         return -errno.EFAULT
@@ -87,7 +96,7 @@ def xdp_load_bytes(run, ctx, offset, buffer, size):
 
 @helper()
 def xdp_store_bytes(run, ctx, offset, buffer, size):
-    frame = _frame(run, ctx)
+    frame = _xdp(run, ctx)
     offset, size = offset & 0xFFFF_FFFF, size & 0xFFFF_FFFF
     if offset > 0xFFFF or size > 0xFFFF:
         return -errno.EFAULT
@@ -118,12 +127,12 @@ def _from_mac(run) -> bytes:
 
 @helper()
 def skb_load_bytes(run, ctx, offset, buffer, size):
-    return _load(run, _frame(run, ctx), offset & 0xFFFF_FFFF, buffer, size & 0xFFFF_FFFF)
+    return _load(run, _skb(run, ctx), offset & 0xFFFF_FFFF, buffer, size & 0xFFFF_FFFF)
 
 
 @helper()
 def skb_load_bytes_relative(run, ctx, offset, buffer, size, start):
-    _frame(run, ctx)
+    _skb(run, ctx)
     offset, size = offset & 0xFFFF_FFFF, size & 0xFFFF_FFFF
     if start > 1 or offset > 0xFFFF:   # BPF_HDR_START_MAC, BPF_HDR_START_NET
         run.memory.clear(buffer, size)
@@ -139,7 +148,7 @@ def skb_load_bytes_relative(run, ctx, offset, buffer, size, start):
 
 @helper()
 def skb_store_bytes(run, ctx, offset, buffer, size, flags):
-    frame, offset, size = _frame(run, ctx), offset & 0xFFFF_FFFF, size & 0xFFFF_FFFF
+    frame, offset, size = _skb(run, ctx), offset & 0xFFFF_FFFF, size & 0xFFFF_FFFF
     if flags & ~3:   # BPF_F_RECOMPUTE_CSUM, BPF_F_INVALIDATE_HASH
         return -errno.EINVAL
     at = _span(frame, offset, size) if offset <= INT_MAX else None
@@ -151,12 +160,12 @@ def skb_store_bytes(run, ctx, offset, buffer, size, flags):
 
 @helper()
 def skb_pull_data(run, ctx, size):
-    return -errno.ENOMEM if size & 0xFFFF_FFFF > _frame(run, ctx).length else 0
+    return -errno.ENOMEM if size & 0xFFFF_FFFF > _skb(run, ctx).length else 0
 
 
 @helper(moves=True)
 def skb_change_tail(run, ctx, size, flags):
-    frame, size = _frame(run, ctx), size & 0xFFFF_FFFF
+    frame, size = _skb(run, ctx), size & 0xFFFF_FFFF
     least = ETH_HLEN if run.input.l2 else 0
     if flags or not least <= size <= SKB_MAX:
         return -errno.EINVAL
@@ -171,7 +180,7 @@ def skb_change_tail(run, ctx, size, flags):
 
 @helper(moves=True)
 def skb_change_head(run, ctx, room, flags):
-    frame, room = _frame(run, ctx), room & 0xFFFF_FFFF
+    frame, room = _skb(run, ctx), room & 0xFFFF_FFFF
     if flags or frame.length + room > SKB_MAX:
         return -errno.EINVAL
     if room > len(frame.head):
@@ -184,7 +193,7 @@ def skb_change_head(run, ctx, room, flags):
 
 @helper()
 def skb_change_type(run, ctx, kind):
-    _frame(run, ctx)
+    _skb(run, ctx)
     shape, buffer = run.input.shape, run.input.buffer
     if kind & 0xFFFF_FFFF > 3 or get(shape, buffer, "pkt_type") > 3:   # PACKET_OTHERHOST is the last that may be
         return -errno.EINVAL
@@ -195,7 +204,7 @@ def skb_change_type(run, ctx, kind):
 @helper()
 def get_hash_recalc(run, ctx):
     """A hash of the flow; the kernel's depends on a secret of each boot, this one does not."""
-    frame, shape = _frame(run, ctx), run.input.shape
+    frame, shape = _skb(run, ctx), run.input.shape
     value = get(shape, run.input.buffer, "hash") or zlib.crc32(frame.packet()[ETH_HLEN * run.input.l2:][12:24]) or 1
     put(shape, run.input.buffer, "hash", value)
     return value
@@ -203,14 +212,14 @@ def get_hash_recalc(run, ctx):
 
 @helper()
 def set_hash_invalid(run, ctx):
-    _frame(run, ctx)
+    _skb(run, ctx)
     put(run.input.shape, run.input.buffer, "hash", 0)
     return 0
 
 
 @helper()
 def set_hash(run, ctx, value):
-    _frame(run, ctx)
+    _skb(run, ctx)
     put(run.input.shape, run.input.buffer, "hash", value & 0xFFFF_FFFF)
     return 0
 
@@ -287,7 +296,7 @@ def _replace(total: int, old: int, new: int, size: int, narrow: bool) -> int | N
 
 
 def _checksum(run, ctx, offset, old, new, flags, allowed: int) -> int:
-    frame, offset = _frame(run, ctx), offset & 0xFFFF_FFFF
+    frame, offset = _skb(run, ctx), offset & 0xFFFF_FFFF
     if flags & ~allowed:
         return -errno.EINVAL
     if offset > 0xFFFF or offset % 2:
@@ -318,7 +327,7 @@ def l4_csum_replace(run, ctx, offset, old, new, flags):
 
 @helper()
 def csum_update(run, ctx, total):
-    _frame(run, ctx)
+    _skb(run, ctx)
     return -524   # ENOTSUPP: only for packets whose device gave a complete checksum
 
 
@@ -354,7 +363,7 @@ def redirect_map(run, map_, index, flags):
 
 @helper()
 def clone_redirect(run, ctx, ifindex, flags):
-    _frame(run, ctx)
+    _skb(run, ctx)
     if flags & ~1:
         return -errno.EINVAL
     run.redirect = ifindex & 0xFFFF_FFFF
