@@ -19,6 +19,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import tarfile
 import tempfile
 from dataclasses import replace
@@ -184,3 +185,29 @@ def _run(*command: str) -> None:
         error = TargetError(f"{command[0]} failed: {(done.stderr.strip().splitlines() or [done.returncode])[-1]}")
         error.add_note(done.stderr[-2000:])
         raise error
+
+
+def add(kernel: str = "", progress: Progress = quiet) -> str:
+    """Build the box if need be and give it to Vagrant; its name there."""
+    path = ensure(kernel, progress)
+    progress("giving the box to Vagrant", None)
+    _run("vagrant", "box", "add", "--force", "--provider", "libvirt", "--name", name(kernel), str(path))
+    return name(kernel)
+
+
+def main(kernels: list[str]) -> int:
+    """``vagrant/build-box``."""
+    from .progress import shown
+
+    try:
+        for kernel in kernels or [image.ALIASES[""]]:
+            with shown(f"box {name(kernel)}") as progress:
+                print(add(kernel, progress))
+    except TargetError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
