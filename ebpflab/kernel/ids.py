@@ -99,8 +99,7 @@ def info(kind: str, fd: int) -> dict:
 
 def open_id(kind: str, id: int) -> syscall.Fd:
     """A descriptor of the object with that id. KernelError ENOENT if it is gone."""
-    # every one of these structs starts with the id
-    return syscall.Fd(syscall.bpf(OPENS[kind], where=f"{kind} {id}", id=id))
+    return syscall.Fd(syscall.bpf(OPENS[kind], where=f"{kind} {id}", **{f"{kind}_id": id}))
 
 
 def everything(kind: str) -> list[dict]:

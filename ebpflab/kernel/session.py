@@ -44,8 +44,8 @@ class Session(LabCalls, WatchCalls):
     #: methods that a wire may serve
     CALLS = ("facts", "features", "btf", "btf_hash", "btf_kinds", "btf_load", "kconfig", "map_create", "map_lookup",
              "map_update", "map_delete", "map_next_key", "map_read", "map_write", "map_freeze", "map_info",
-             "prog_load", "prog_run", "prog_info", "net_create", "net_send", "net_stats", "attach", "close",
-             "close_all", "handles", "ids")
+             "prog_load", "prog_run", "prog_info", "close", "close_all", "handles", "ids", *LabCalls.CALLS,
+             *WatchCalls.CALLS)
 
     def __init__(self) -> None:
         self._things: dict[int, _Entry] = {}

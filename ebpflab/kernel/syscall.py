@@ -59,9 +59,9 @@ PROG_GET_NEXT_ID 11
 MAP_GET_NEXT_ID 12
      0 u32 start_id        4 u32 next_id
 PROG_GET_FD_BY_ID 13
-     0 u32 id              4 u32 next_id         8 u32 open_flags
+     0 u32 prog_id              4 u32 next_id         8 u32 open_flags
 MAP_GET_FD_BY_ID 14
-     0 u32 id              4 u32 next_id         8 u32 open_flags
+     0 u32 map_id              4 u32 next_id         8 u32 open_flags
 OBJ_GET_INFO_BY_FD 15
      0 u32 bpf_fd          4 u32 info_len        8 u64 info
 RAW_TRACEPOINT_OPEN 17
@@ -82,7 +82,7 @@ MAP_UPDATE_BATCH 26
 LINK_CREATE 28
      0 u32 prog_fd         4 u32 target_fd       8 u32 attach_type    12 u32 flags
 LINK_GET_FD_BY_ID 30
-     0 u32 id              4 u32 next_id         8 u32 open_flags
+     0 u32 link_id              4 u32 next_id         8 u32 open_flags
 LINK_GET_NEXT_ID 31
      0 u32 start_id        4 u32 next_id
 ENABLE_STATS 32

@@ -207,7 +207,7 @@ def test_a_taken_place_is_said(lab):
     with pytest.raises(KernelError, match="in the other mode"):
         lab.attach("lab1", "generic")
     other = lab.session.prog_load(1, returns(0))["prog"]
-    with pytest.raises(KernelError, match="fit the hook"):
+    with pytest.raises(KernelError, match="a socket_filter program cannot be attached by 'xdp'"):
         lab.attach("lab0", "generic", other)
 
 
