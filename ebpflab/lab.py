@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from .asm import assemble, disassemble
-from .errors import TargetError
-from .program import Program
-from .spec import ProgramSpec
+from .errors import TargetError, Unsupported
+from .program import Bundle, Program
+from .spec import ObjectSpec, ProgramSpec
 from .targets.base import Closing, Target
 from .targets.registry import open_target
 from .trace import Trace
 
-__all__ = ["Lab", "Program", "assemble", "available", "close", "default", "disassemble", "load", "set_default",
-           "target", "verify"]
+if TYPE_CHECKING:
+    from .obj.compile import Diagnostic
+
+__all__ = ["Bundle", "Lab", "Program", "assemble", "available", "close", "compile_c", "default", "disassemble", "load",
+           "load_object", "set_default", "target", "verify"]
 
 
 class Lab(Closing):
@@ -102,6 +107,48 @@ def load(program: ProgramSpec | str, *, target: str | None = None, log_level: in
     'XDP_PASS'
     """
     return Program(_spec(program, **options), _lab.target(target), log_level=log_level)
+
+
+def compile_c(source: str, *, file: str = "<cell>", mcpu: str = "v3", flags: Sequence[str] = (),
+              target: str | None = None) -> ObjectSpec:
+    """Compile C for a target: ``#include "vmlinux.h"`` gives the types of its kernel.
+
+    Raises CompileError (with the place in the source), ObjectError, Unsupported.
+    """
+    return compiled(source, file=file, mcpu=mcpu, flags=flags, target=target)[0]
+
+
+def compiled(source: str, *, file: str = "<cell>", mcpu: str = "v3", flags: Sequence[str] = (),
+             target: str | None = None) -> tuple[ObjectSpec, tuple[Diagnostic, ...]]:
+    """As ``compile_c``, with the compiler's warnings."""
+    from .obj import compile as compiling
+    from .obj import objects, vmlinux
+
+    for_ = _lab.target(target)
+    include: tuple = ()
+    if vmlinux.wanted(source):
+        types = for_.btf()
+        if not types:
+            raise Unsupported(f"there is no vmlinux.h for target {for_.name}: its kernel shows no types",
+                              where=file, hint="#include <linux/bpf.h> has what most programs need")
+        include = (vmlinux.header_folder(types),)
+    machine = for_.facts.machine if for_.facts.kernel else ""
+    done = compiling.compile_c(source, file=file, mcpu=mcpu, flags=flags, include=include, machine=machine)
+    spec = objects.read_object(done.data, file)
+    programs = {name: replace(each, source=source) for name, each in spec.programs.items()}
+    return replace(spec, programs=programs), done.warnings
+
+
+def load_object(spec: ObjectSpec | bytes, *, target: str | None = None, log_level: int = 2) -> Bundle:
+    """Load all programs of a compiled object (``compile_c``, or the bytes of a ``.o``). A context manager.
+
+    A rejected program is in the bundle all the same, with the trace that says why.
+    """
+    if isinstance(spec, bytes):
+        from .obj.objects import read_object
+
+        spec = read_object(spec)
+    return Bundle(spec, _lab.target(target), log_level=log_level)
 
 
 def close() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import wraps
 
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
@@ -12,6 +13,7 @@ from . import lab
 from .abi import prog_types
 from .errors import EbpflabError
 from .program import Program, bind
+from .spec import ObjectSpec
 from .targets.base import describe
 from .trace import Trace
 
@@ -40,33 +42,98 @@ def short_errors(method):
     return wrapped
 
 
+def _options(*options):
+    """One decorator for options that several magics take."""
+    def decorate(method):
+        for option in reversed(options):
+            method = option(method)
+        return method
+
+    return decorate
+
+
+target_options = _options(
+    argument("--target", "-T", default=None, help="sim, local, qemu … (default: %%bpf_target)"),
+    argument("--log-level", type=int, default=2, choices=(1, 2), help="verifier log: 2 every step, 1 less"),
+    argument("--view", default="stepper", choices=("stepper", "text", "none"), help="how the verification is shown"),
+)
+c_options = _options(
+    argument("--cflags", default="", help="more options for the C compiler, as '-DDEBUG -O1'"),
+    argument("--mcpu", default="v3", choices=("v1", "v2", "v3", "v4"), help="instruction set that C is compiled to"),
+)
+
+
+def _variables(spec: ObjectSpec, name: str | None) -> dict[str, str]:
+    """Program -> variable, the one to be shown first. A single program takes the name that was given."""
+    programs = list(spec.programs)
+    if len(programs) == 1:
+        return {programs[0]: name or programs[0]}
+    shown = spec.program(name).name if name else programs[0]
+    return {shown: shown, **{each: each for each in programs}}
+
+
 @magics_class
 class BpfMagics(Magics):
-    """``%%bpf``, ``%bpf_target``, ``%bpf_watch``, ``%bpf_doctor``."""
+    """``%%bpf``, ``%%bpf_c``, ``%bpf_target``, ``%bpf_watch``, ``%bpf_doctor``."""
 
     @magic_arguments()
-    @argument("name", nargs="?", default="prog", help="variable that the program is bound to (default: prog)")
+    @argument("name", nargs="?", default=None, help="variable that the program is bound to (default: prog)")
     @argument("--type", "-t", default=None, choices=[row.name for row in prog_types.PROG_TYPES], metavar="TYPE",
-              help="program type: xdp, socket_filter, sched_cls … (default: what .type says, or xdp)")
-    @argument("--target", "-T", default=None, help="sim, local, qemu … (default: %%bpf_target)")
+              help="program type: xdp, socket_filter, sched_cls … (default: what .type or SEC says, or xdp)")
+    @target_options
     @argument("--license", "-l", default=None, help="licence given to the kernel (default: GPL)")
     @argument("--kern-version", type=int, default=0, help="kern_version of bpf(2), for old kprobe programs")
-    @argument("--log-level", type=int, default=2, choices=(1, 2), help="verifier log: 2 every step, 1 less")
     @argument("--syntax", default="auto", help="auto, llvm, kernel or mnemonic")
-    @argument("--view", default="stepper", choices=("stepper", "text", "none"), help="how the verification is shown")
+    @argument("--c", action="store_true", help="the cell is C; see %%bpf_c")
+    @c_options
     @cell_magic
     @short_errors
     def bpf(self, line: str, cell: str):
         """Assemble, verify and load the cell, show the verification, and bind the program and its maps."""
         args = parse_argstring(self.bpf, line)
+        if args.c:
+            given = {"--type": args.type, "--license": args.license, "--kern-version": args.kern_version}
+            if wrong := [option for option, value in given.items() if value]:
+                raise EbpflabError(f"{wrong[0]} has no meaning for C", where="%%bpf --c",
+                                   hint='C says it itself: SEC("xdp") before the program, '
+                                        'char LICENSE[] SEC("license") = "GPL";')
+            return self._c(args, cell, f"%%bpf --c {args.name or ''}".rstrip())
+        name = args.name or "prog"
         options = {key: value for key in ("type", "license") if (value := getattr(args, key)) is not None}
-        spec = lab.assemble(cell, name=args.name, file=f"%%bpf {args.name}", syntax=args.syntax, **options)
+        spec = lab.assemble(cell, name=name, file=f"%%bpf {name}", syntax=args.syntax, **options)
         space = self.shell.user_ns
-        if isinstance(space.get(args.name), Program):
-            space[args.name].close()
+        if isinstance(space.get(name), Program):
+            space[name].close()
         program = lab.load(spec, target=args.target, log_level=args.log_level, kern_version=args.kern_version)
         show_trace(program.trace, args.view)
-        print(bind(program, args.name, space))
+        print(bind(program, name, space))
+
+    @magic_arguments()
+    @argument("name", nargs="?", default=None, help="the program to show (default: the only one, or the first)")
+    @target_options
+    @c_options
+    @cell_magic
+    @short_errors
+    def bpf_c(self, line: str, cell: str):
+        """Compile the cell's C, verify and load its programs, show the verification, bind programs and maps."""
+        args = parse_argstring(self.bpf_c, line)
+        self._c(args, cell, f"%%bpf_c {args.name or ''}".rstrip())
+
+    def _c(self, args, cell: str, file: str) -> None:
+        spec, warnings = lab.compiled(cell, file=file, mcpu=args.mcpu, flags=shlex.split(args.cflags),
+                                      target=args.target)
+        names = _variables(spec, args.name)
+        for warning in warnings:
+            print(f"{warning.file}:{warning.line}:{warning.column}: warning: {warning.text}")
+        space = self.shell.user_ns
+        for name in names.values():
+            if isinstance(space.get(name), Program):
+                space[name].close()
+        bundle = lab.load_object(spec, target=args.target, log_level=args.log_level)
+        shown = next(iter(names))
+        show_trace(bundle[shown].trace, args.view)
+        for program, name in names.items():
+            print(bind(bundle[program], name, space))
 
     @line_magic
     @short_errors

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import Rejected, SpecError
-from .spec import ProgramSpec
+from .spec import ObjectSpec, ProgramSpec
 from .stream.maps import LabMap
-from .targets.base import AttachPoint, Closing, Link, Loaded, Net, RunResult, Target
+from .targets.attaching import point
+from .targets.base import Closing, Link, Loaded, RunResult, Target
 from .trace import Trace
 
 
@@ -57,19 +58,25 @@ class Program(Closing):
         """Test-run it on a packet (anything with ``bytes(data)``), ``repeat`` times. See ``RunResult``."""
         return self._need().run(bytes(data), ctx=ctx, repeat=repeat)
 
-    def attach(self, net: Net | None = None, end: str | None = None, *, kind: str | None = None, **options) -> Link:
-        """Hook it in until the link or the program is closed.
+    def attach(self, place: Any = None, end: str | None = None, *, kind: str | None = None, **options) -> Link:
+        """Hook it in until the link or the program is closed; a context manager.
 
-        For XDP: ``attach(net, "lab0", mode="native")`` with ``net = target.net()``.
+        ``place`` is what the kind of hook is about, most kinds follow from the program's type::
+
+            prog.attach(net, "lab0", mode="native")           xdp; sched_cls: direction=; lwt_*: to="10.99.0.0/24"
+            prog.attach(cgroup)                               cgroup_skb, cgroup_sock, cgroup_device, sock_ops …
+            prog.attach(net.socket("packet", "lab1"))         socket_filter
+            prog.attach(sockmap, stage="parser")              sk_skb, sk_msg
+            prog.attach("do_unlinkat", kind="kretprobe")      kprobe; tracepoint: "sched:sched_switch"
+            prog.attach(path="/bin/sh", function="main")      uprobe
+            prog.attach("cpu-clock", frequency=99)            perf_event
+            prog.attach()                                     tracing and lsm, loaded for one function
+
+        ``target.hooks()`` lists all kinds with their options. Kinds that see the whole machine need a guest.
         """
-        if net is not None:
-            options["net"] = net
-            options["dev"] = end or net.ends[0]
-        kind = kind or self.spec.type
-        if kind == "xdp" and net is None:
-            raise SpecError("an XDP program is attached to a device",
-                            hint='net = ebpflab.target().net(); prog.attach(net, "lab0")')
-        return self.own(self._need().attach(AttachPoint(kind, options)))
+        loaded = self._need()
+        kernel = self.target.facts.kernel
+        return self.own(loaded.attach(point(self.spec, kernel, place, end, kind, options)))
 
     def close(self) -> None:
         self.maps = {}
@@ -87,6 +94,46 @@ class Program(Closing):
         maps = f", maps {' '.join(self.maps)}" if self.maps else ""
         return (f"<{self.spec.type} program {self.spec.name!r} on {self.target.name}: "
                 f"{len(self.spec.insns)} instructions, {state}{maps}>")
+
+
+class Bundle(Closing):
+    """The programs of a compiled object, loaded together: one set of maps, prog arrays filled as the object says.
+
+    ``programs`` by name, in the order of the object; a rejected one is there with its trace. ``maps`` by name.
+    Closing it closes them all.
+    """
+
+    def __init__(self, spec: ObjectSpec, target: Target, *, log_level: int = 2):
+        super().__init__()
+        self.spec, self.target = spec, target
+        self.programs: dict[str, Program] = {}
+        self.maps: dict[str, LabMap] = {}
+        try:
+            for name, each in spec.programs.items():
+                if not each.type:
+                    raise SpecError("its ELF section stands for no program type", where=f"program {name}",
+                                    hint='put it into one that does: SEC("xdp"), SEC("tc"), SEC("socket") …')
+                shared = {known: self.maps[known] for known in spec.maps if known in self.maps}
+                program = self.own(Program(each, target, log_level=log_level, maps=shared))
+                self.programs[name] = program
+                self.maps = self.maps or program.maps
+            for each in self.maps.values():
+                self._fill(each)
+        except BaseException:
+            self.close()
+            raise
+
+    def _fill(self, array: LabMap) -> None:
+        for index, name in array.spec.slots if array.spec.type == "prog_array" else ():
+            loaded = self.programs[name]._loaded if name in self.programs else None
+            if loaded is not None:  # the slot of a rejected program stays empty: a tail call to it falls through
+                array.target_map.update(index.to_bytes(4, "little"), loaded)
+
+    def __getitem__(self, name: str) -> Program:
+        return self.programs[name]
+
+    def __repr__(self) -> str:
+        return f"<object on {self.target.name}: {', '.join(map(repr, self.programs.values()))}>"
 
 
 def bind(program: Program, name: str, namespace: dict[str, Any]) -> str:

@@ -193,7 +193,7 @@ class Maps:
                 raise self._fail(f"variable {variable.name!r} lies outside of {section.name}", section)
             fields.append(lay.Field(variable.name, inner, at))
         return lay.Layout("struct", section.size, 8, fields=tuple(sorted(fields, key=lambda f: f.offset)),
-                          name=section.name)
+                          name=section.name.lstrip(".").replace(".", "_"))
 
 
 def _plain(size: int) -> lay.Layout | None:

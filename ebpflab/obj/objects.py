@@ -29,7 +29,7 @@ def read_object(data: bytes, where: str = "object") -> ObjectSpec:
     version = _version(parsed, where)
     weak = frozenset(s.name for s in parsed.symbols if s.section == 0 and s.bind == elf.STB_WEAK)
     programs = {}
-    for function in linker.functions:
+    for function in sorted(linker.functions, key=lambda f: (f.section.index, f.start)):
         if not function.entry:
             continue
         row = kind_of(function.section.name)
@@ -51,8 +51,15 @@ def read_object(data: bytes, where: str = "object") -> ObjectSpec:
     if not programs:
         raise ObjectError("the object has no program", where=where,
                           hint='put a function into a section such as SEC("xdp")')
-    return ObjectSpec(programs, {spec.name: spec for spec in maps.specs}, license_, version,
+    return ObjectSpec(_as_written(programs), {spec.name: spec for spec in maps.specs}, license_, version,
                       types.data if types else b"")
+
+
+def _as_written(programs: dict[str, ProgramSpec]) -> dict[str, ProgramSpec]:
+    """In the order of the source, where lines tell it: compilers may emit functions in another."""
+    if not all(0 in each.lines for each in programs.values()):
+        return programs
+    return dict(sorted(programs.items(), key=lambda item: item[1].lines[0].line))
 
 
 def _text(parsed: Elf, name: str) -> str:

@@ -25,6 +25,7 @@ import struct
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from keyword import iskeyword
 
 from ..errors import SpecError
 from ..layout import Field, Layout
@@ -180,7 +181,8 @@ def _array_out(layout: Layout, raw: bytes):
 @lru_cache(maxsize=1024)
 def record(layout: Layout):
     """The named tuple class of a struct or union; names that Python cannot have become ``_0``, ``_1`` …"""
-    return namedtuple(layout.name or layout.kind, [f.name for f in layout.fields], rename=True)
+    name = layout.name if layout.name.isidentifier() and not iskeyword(layout.name) else layout.kind
+    return namedtuple(name, [f.name for f in layout.fields], rename=True)
 
 
 def _struct_in(layout: Layout, value, where: str) -> bytes:

@@ -124,7 +124,10 @@ class Loaded(Protocol):
 
 @runtime_checkable
 class Target(Protocol):
-    """See the module. ``verify`` gives a Trace whatever the verdict; ``load`` raises Rejected with that trace."""
+    """See the module. ``verify`` gives a Trace whatever the verdict; ``load`` raises Rejected with that trace.
+
+    ``btf()`` are the types of its kernel, b"" if it has none.
+    """
 
     name: str
 
@@ -133,6 +136,7 @@ class Target(Protocol):
     def verify(self, spec: ProgramSpec, *, log_level: int = 2) -> Trace: ...
     def load(self, spec: ProgramSpec, *, log_level: int = 2, maps: Mapping[str, TargetMap] | None = None) -> Loaded: ...
     def net(self) -> Net: ...
+    def btf(self) -> bytes: ...
     def close(self) -> None: ...
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from ..abi.verdicts import verdict
 from ..errors import KernelError, Rejected, SpecError, TargetError, Unsupported
 from ..obj import resolve
+from ..obj.vmlinux import HERE
 from ..sim import Machine
 from ..sim.contexts import ETH_HLEN
 from ..sim.machine import Program
@@ -293,6 +294,10 @@ class SimTarget(Closing):
         from ..verify import verify
 
         return verify(self._ready(spec), log_level=log_level)
+
+    def btf(self) -> bytes:
+        """The types of this machine's kernel, b"" if there is none: the simulator has none of its own."""
+        return HERE.read_bytes() if HERE.exists() else b""
 
     def _ready(self, spec: ProgramSpec) -> ProgramSpec:
         """A compiled program as the simulator runs it: it has no types of its own, so the program's are the truth."""
