@@ -1,0 +1,1 @@
+"""Rejections explained: the catalogue, the chain of proof, witnesses."""
