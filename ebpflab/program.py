@@ -8,7 +8,8 @@ from typing import Any
 from .errors import Rejected, SpecError
 from .spec import ObjectSpec, ProgramSpec
 from .stream.maps import LabMap
-from .targets.base import AttachPoint, Closing, Link, Loaded, Net, RunResult, Target
+from .targets.attaching import point
+from .targets.base import Closing, Link, Loaded, RunResult, Target
 from .trace import Trace
 
 
@@ -57,19 +58,25 @@ class Program(Closing):
         """Test-run it on a packet (anything with ``bytes(data)``), ``repeat`` times. See ``RunResult``."""
         return self._need().run(bytes(data), ctx=ctx, repeat=repeat)
 
-    def attach(self, net: Net | None = None, end: str | None = None, *, kind: str | None = None, **options) -> Link:
-        """Hook it in until the link or the program is closed.
+    def attach(self, place: Any = None, end: str | None = None, *, kind: str | None = None, **options) -> Link:
+        """Hook it in until the link or the program is closed; a context manager.
 
-        For XDP: ``attach(net, "lab0", mode="native")`` with ``net = target.net()``.
+        ``place`` is what the kind of hook is about, most kinds follow from the program's type::
+
+            prog.attach(net, "lab0", mode="native")           xdp; sched_cls: direction=; lwt_*: to="10.99.0.0/24"
+            prog.attach(cgroup)                               cgroup_skb, cgroup_sock, cgroup_device, sock_ops …
+            prog.attach(net.socket("packet", "lab1"))         socket_filter
+            prog.attach(sockmap, stage="parser")              sk_skb, sk_msg
+            prog.attach("do_unlinkat", kind="kretprobe")      kprobe; tracepoint: "sched:sched_switch"
+            prog.attach(path="/bin/sh", function="main")      uprobe
+            prog.attach("cpu-clock", frequency=99)            perf_event
+            prog.attach()                                     tracing and lsm, loaded for one function
+
+        ``target.hooks()`` lists all kinds with their options. Kinds that see the whole machine need a guest.
         """
-        if net is not None:
-            options["net"] = net
-            options["dev"] = end or net.ends[0]
-        kind = kind or self.spec.type
-        if kind == "xdp" and net is None:
-            raise SpecError("an XDP program is attached to a device",
-                            hint='net = ebpflab.target().net(); prog.attach(net, "lab0")')
-        return self.own(self._need().attach(AttachPoint(kind, options)))
+        loaded = self._need()
+        kernel = self.target.facts.kernel
+        return self.own(loaded.attach(point(self.spec, kernel, place, end, kind, options)))
 
     def close(self) -> None:
         self.maps = {}

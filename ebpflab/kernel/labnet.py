@@ -65,6 +65,8 @@ class LabNet:
                     self.inside(end, rtnetlink.address, end, address)
                 if ip:
                     self.inside(end, rtnetlink.up, "lo")
+            for end in ENDS:
+                self.inside(end, rtnetlink.ready, end)
         except BaseException:
             self.close()
             raise

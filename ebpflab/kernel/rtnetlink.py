@@ -17,6 +17,7 @@ import fcntl
 import ipaddress
 import socket
 import struct
+import time
 
 from ..errors import KernelError
 from . import explain
@@ -25,7 +26,7 @@ _NEWLINK, _GETLINK, _NLMSG_ERROR = 16, 18, 2
 _REQUEST, ACK, EXCL, CREATE = 0x001, 0x004, 0x200, 0x400
 _IFNAME, _STATS64, _LINKINFO, _NET_NS_FD, _ADDRESS = 3, 23, 18, 28, 1
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
-_UP = 1
+_UP, _QDISC = 1, 6
 _NEWADDR, _IFA_ADDRESS, _IFA_LOCAL, _NODAD = 20, 1, 2, 2
 _NEWROUTE, _DELROUTE, _DST, _OIF, _GATEWAY, _ENCAP_TYPE, _ENCAP, NESTED = 24, 25, 1, 4, 5, 21, 22, 0x8000
 _TABLE_MAIN, _PROTO_STATIC, _SCOPE_LINK, _UNICAST = 254, 4, 253, 1
@@ -84,6 +85,20 @@ def veth(name: str, mac: bytes, peer: str, peer_mac: bytes, peer_ns: int) -> Non
 
 def up(name: str) -> None:
     request(_NEWLINK, ACK, _ifinfo(index(name), _UP, _UP), name)
+
+
+def ready(name: str, seconds: float = 5.0) -> None:
+    """Wait until the device takes packets.
+
+    When a link comes up its queueing discipline is put in place by a work item (net/core/link_watch.c); until then it
+    is "noop", which throws away what is sent.
+    """
+    until = time.monotonic() + seconds
+    while _attrs(request(_GETLINK, 0, _ifinfo() + text(_IFNAME, name), name)[16:]).get(_QDISC) == b"noop\0":
+        if time.monotonic() > until:
+            raise KernelError(f"the device did not come up in {seconds:g} seconds", errno=E.ETIMEDOUT, call="netlink",
+                              where=name)
+        time.sleep(0.001)
 
 
 def address(name: str, address: str) -> None:

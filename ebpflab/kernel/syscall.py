@@ -65,7 +65,7 @@ MAP_GET_FD_BY_ID 14
 OBJ_GET_INFO_BY_FD 15
      0 u32 bpf_fd          4 u32 info_len        8 u64 info
 RAW_TRACEPOINT_OPEN 17
-     0 u64 name            8 u32 prog_fd        16 u64 cookie
+     0 u64 name            8 u32 prog_fd
 BTF_LOAD 18
      0 u64 btf             8 u64 btf_log_buf    16 u32 btf_size       20 u32 btf_log_size
     24 u32 btf_log_level

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import errno as E
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
+from .. import layout
+from ..abi import map_types
 from ..abi.verdicts import verdict
-from ..errors import KernelError, Rejected, SpecError, TargetError, Unsupported
+from ..errors import KernelError, Rejected, SpecError, Unsupported
 from ..obj import resolve
 from ..obj.accepted import accepted
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Trace, klog
 from .base import AttachPoint, Closing, Facts, RunResult, Snapshot
+from .dumps import Dump
+from .held import Held
+from .kernel_lab import LabTarget
 from .kernel_types import kernel_of
 
 #: map types whose keys and values the kernel takes no BTF for (libbpf's ``bpf_object__create_map``)
@@ -22,41 +27,7 @@ _NO_BTF = frozenset(("perf_event_array", "cgroup_array", "stack_trace", "array_o
                      "ringbuf", "user_ringbuf"))
 
 
-class _Held(Closing):
-    """Something in the kernel by its handle. Closing it again, or after its session, does nothing."""
-
-    handle = 0
-
-    def __init__(self, owner: KernelTarget | KernelProgram):
-        super().__init__()
-        self.target: KernelTarget = owner if isinstance(owner, KernelTarget) else owner.target
-        self.session = self.target.session
-        self._owner = owner
-
-    def _hold(self, handle: int) -> None:
-        self.handle = handle
-        self._owner.own(self)
-
-    def close(self) -> None:
-        handle, self.handle = self.handle, 0
-        self._owner.disown(self)
-        try:
-            super().close()
-        finally:
-            if handle:
-                self._release(handle)
-
-    def _release(self, handle: int) -> None:
-        try:
-            self.session.close(handle)
-        except KernelError as error:
-            if error.errno != E.EBADF:  # the session was closed before us, and this with it
-                raise
-        except TargetError:
-            pass  # the connection is lost, and with it the process that held this
-
-
-class KernelTypes(_Held):
+class KernelTypes(Held):
     """The types (BTF) of a program and its maps, as far as this kernel knows their kinds."""
 
     def __init__(self, owner: KernelProgram, btf: bytes):
@@ -66,20 +37,28 @@ class KernelTypes(_Held):
         self.id: int = made["id"]
 
 
-class KernelMap(_Held):
+class KernelMap(Held):
     """A live map of a kernel; keys and values are bytes. See ``TargetMap``."""
 
-    def __init__(self, owner: KernelTarget | KernelProgram, spec: MapSpec, types: KernelTypes | None = None):
+    def __init__(self, owner: KernelTarget | KernelProgram, spec: MapSpec, types: KernelTypes | None = None, *,
+                 handle: int = 0, id: int = 0):
+        """Makes the map, or finds it where ``spec.pin`` says; or takes over an open ``handle``."""
         super().__init__(owner)
         self.spec = spec
-        made = _create(self.target, spec, types)
+        if not handle and spec.pin:
+            handle, id = _from_pin(self.target, spec)
+        made = {"map": handle, "id": id} if handle else _create(self.target, spec, types)
         self._hold(made["map"])
         self.id: int = made["id"]
+        if handle:
+            return
         try:
             for key, value in spec.contents:
                 self.update(key, value)
             if spec.frozen:
                 self.session.map_freeze(self.handle)
+            if spec.pin:
+                self.pin(spec.pin)
         except BaseException:
             self.close()
             raise
@@ -88,10 +67,14 @@ class KernelMap(_Held):
         """The value, None if there is none; of a per-CPU map one value a possible CPU, each padded to 8 bytes."""
         return self.session.map_lookup(self.handle, key)
 
-    def update(self, key: bytes, value: bytes | KernelMap | KernelProgram, flags: int = 0) -> None:
-        """Write an entry; into a prog_array or a map of maps put a loaded program or a map itself."""
-        if isinstance(value, _Held):
-            value = value.handle.to_bytes(4, "little")
+    def update(self, key: bytes, value: bytes | Held | tuple, flags: int = 0) -> None:
+        """Write an entry. Where the value stands for an object put the object itself: a loaded program (prog_array),
+        a map (map of maps), a socket, an AF_XDP socket, a cgroup, a counter; in a devmap or cpumap a number, or
+        (number, program)."""
+        parts = value if isinstance(value, tuple) else (value,)
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            numbers = [part.handle if isinstance(part, Held) else int(part) for part in parts]
+            value = b"".join(number.to_bytes(4, "little") for number in numbers).ljust(self.spec.value_size, b"\0")
         self.session.map_update(self.handle, key, value, flags)
 
     def write(self, keys: bytes, values: bytes, flags: int = 0) -> int:
@@ -108,13 +91,50 @@ class KernelMap(_Held):
         return Snapshot(self.spec, read["keys"], read["values"], read["count"], read["cpus"], read["lost"],
                         read["seconds"], read["duplicates"], None if unsettled is None else tuple(unsettled))
 
+    def ring_open(self, pages: int = 8) -> int:
+        """Start reading a ringbuf or perf_event_array (``pages``: each CPU's perf buffer); bytes of buffer."""
+        return self.session.ring_open(self.handle, pages)["size"]
+
+    def ring_read(self, limit: int = 1 << 20, seconds: float = 0.0) -> dict:
+        """The records since the last time as raw columns, with what was lost; see ``Session.ring_read``."""
+        return self.session.ring_read(self.handle, limit, seconds)
+
+    def records(self, limit: int = 1 << 20, seconds: float = 0.0) -> list[bytes]:
+        """The records since the last time, those there are or the first that come within ``seconds``."""
+        found = self.ring_read(limit, seconds)
+        spots = zip(memoryview(found["offsets"]).cast("I"), memoryview(found["lens"]).cast("I"), strict=True)
+        return [found["data"][at:at + length] for at, length in spots]
+
+    def stack(self, id: int) -> list[str]:
+        """The stack that a stack_trace map keeps under ``id``, the innermost function first, by name."""
+        raw = self.lookup(id.to_bytes(4, "little"))
+        if raw is None:
+            raise KeyError(id)
+        return self.target.symbols([address for address in memoryview(raw).cast("Q") if address])
+
     def __repr__(self) -> str:
         return f"<{self.spec.type} map {self.spec.name!r} on {self.target.name}: id {self.id}>"
 
 
+def _from_pin(target: KernelTarget, spec: MapSpec) -> tuple[int, int]:
+    """Handle and id of the map that is pinned where ``spec`` says, (0, 0) if nothing is. SpecError if it differs."""
+    try:
+        found = target.session.pin_get(spec.pin)
+    except KernelError as error:
+        if error.errno == E.ENOENT:
+            return 0, 0
+        raise
+    info, wanted = found["info"], {"type": spec.row.number, "key_size": spec.key_size, "value_size": spec.value_size,
+                                   "max_entries": spec.max_entries, "flags": spec.flags}
+    differs = [name for name, value in wanted.items() if found["kind"] != "map" or info[name] != value]
+    if differs:
+        target.session.close(found["handle"])
+        raise SpecError(f"map {spec.name!r} is to be found at {spec.pin}, but what is pinned there differs in "
+                        + ", ".join(differs), hint=f"target.unpin({spec.pin!r}) removes it")
+    return found["handle"], info["id"]
+
+
 def _create(target: KernelTarget, spec: MapSpec, types: KernelTypes | None) -> dict:
-    if spec.pin:
-        raise Unsupported(f"map {spec.name!r} asks to be pinned at {spec.pin!r}, which is not supported yet")
     entries = spec.max_entries
     if spec.type == "perf_event_array" and not entries:
         entries = target.facts.cpus
@@ -130,23 +150,53 @@ def _create(target: KernelTarget, spec: MapSpec, types: KernelTypes | None) -> d
             target.session.close(inner)  # only a prototype: the kernel keeps its shape
 
 
-class KernelLink(_Held):
+class Pinned(Held):
+    """A pinned program or link that was found again; ``info`` is what the kernel says of it."""
+
+    def __init__(self, target: KernelTarget, path: str, found: dict):
+        super().__init__(target)
+        self.path, self.kind, self.info = path, found["kind"], found["info"]
+        self.id: int = self.info["id"]
+        self._hold(found["handle"])
+
+    def __repr__(self) -> str:
+        return f"<pinned {self.kind} {self.id} on {self.target.name}: {self.path}>"
+
+
+def pinned(target: KernelTarget, path: str) -> KernelMap | Pinned:
+    """Open what is pinned; of a map the key and value are opaque unless the kernel has their types (BTF)."""
+    found = target.session.pin_get(path)
+    if found["kind"] != "map":
+        return Pinned(target, path, found)
+    return KernelMap(target, spec_of(target, found["info"]), handle=found["handle"], id=found["info"]["id"])
+
+
+def spec_of(target: KernelTarget, info: dict) -> MapSpec:
+    """The MapSpec of a map that is in the kernel, from what the kernel says of it."""
+    row = map_types.BY_NUMBER.get(info["type"])
+    if row is None:
+        raise Unsupported(f"map {info['name']!r} is of type {info['type']}, which is not known here")
+    key, value = (layout.opaque(info[part]) if info[part] else None for part in ("key_size", "value_size"))
+    return MapSpec(info["name"], row.name, key, value, info["max_entries"], info["flags"], info["map_extra"])
+
+
+class KernelLink(Held):
     """An attachment; closing it detaches."""
 
     def __init__(self, program: KernelProgram, where: AttachPoint):
         super().__init__(program)
         self.where = where
-        options = {name: value.handle if isinstance(value, _Held) else value for name, value in where.options.items()}
+        options = {name: value.handle if isinstance(value, Held) else value for name, value in where.options.items()}
         made = self.session.attach(program.handle, {"kind": where.kind, **options})
         self._hold(made["link"])
         self.id: int = made["id"]
 
     def __repr__(self) -> str:
-        place = " ".join(str(self.where.options[name]) for name in ("dev", "mode") if name in self.where.options)
+        place = " ".join(str(value) for value in self.where.options.values() if isinstance(value, (str, int)))
         return f"<{self.where.kind} link {self.id} on {self.target.name}{': ' + place if place else ''}>"
 
 
-class KernelProgram(_Held):
+class KernelProgram(Held):
     """A loaded program with its maps. Closing it detaches, unloads, and removes the maps that it made."""
 
     def __init__(self, target: KernelTarget, spec: ProgramSpec, log_level: int, shared: Mapping[str, KernelMap]):
@@ -194,12 +244,19 @@ class KernelProgram(_Held):
                          verdict(self.spec.type, done["retval"]))
 
     def attach(self, where: AttachPoint) -> KernelLink:
-        """Hook it in; for XDP: ``AttachPoint("xdp", {"net": target.net(), "dev": "lab1", "mode": "native"})``."""
+        """Hook it in; for XDP: ``AttachPoint("xdp", {"net": target.net(), "dev": "lab1", "mode": "native"})``.
+
+        ``target.hooks()`` says which kinds there are and what they take.
+        """
         return KernelLink(self, where)
 
     def info(self) -> dict:
         """What the kernel says of it (struct bpf_prog_info): sizes, map ids, run time."""
         return self.session.prog_info(self.handle)
+
+    def dump(self) -> Dump:
+        """It as the verifier left it (xlated) and as machine code (jited)."""
+        return self.target.dump(self.id)
 
     def __repr__(self) -> str:
         return f"<{self.spec.type} program {self.spec.name!r} on {self.target.name}: id {self.id}>"
@@ -215,33 +272,7 @@ def _explained(trace: Trace) -> Trace:
     return replace(trace, verdict=replace(verdict, error=words, error_lines=(*verdict.error_lines, words)))
 
 
-class KernelNet(_Held):
-    """Two namespaces joined by a veth pair. ``dropped`` counts frames that the device threw away since the start."""
-
-    def __init__(self, target: KernelTarget):
-        super().__init__(target)
-        made = self.session.net_create()
-        self._hold(made["net"])
-        first, second = made["ends"]
-        self.ends: tuple[str, str] = (first, second)
-        self.macs: dict[str, bytes] = dict(zip(made["ends"], made["macs"], strict=True))
-        self.dropped = 0
-
-    def send(self, frames: Sequence[bytes], *, end: str, count: int = 1, pps: float | None = None) -> int:
-        """Put the frames, ``count`` times, on the wire from ``end``; how many reached the other side's queue."""
-        done = self.session.net_send(self.handle, end, [bytes(frame) for frame in frames], count, pps or 0)
-        self.dropped += done["dropped"]
-        return done["sent"] - done["dropped"]
-
-    def stats(self, end: str) -> dict:
-        """The device's own counters: rx_packets, tx_packets, rx_bytes, …"""
-        return self.session.net_stats(self.handle, end)
-
-    def __repr__(self) -> str:
-        return f"<network {self.ends[0]} — {self.ends[1]} on {self.target.name}>"
-
-
-class KernelTarget(Closing):
+class KernelTarget(LabTarget, Closing):
     """A kernel behind ``session``, a ``kernel.session.Session`` or its proxy over a wire. See ``Target``."""
 
     def __init__(self, session, name: str):
@@ -289,8 +320,14 @@ class KernelTarget(Closing):
         """A map on its own, to be shared by programs."""
         return KernelMap(self, spec)
 
-    def net(self) -> KernelNet:
-        return KernelNet(self)
+    def get(self, path: str) -> KernelMap | Pinned:
+        """What is pinned at ``path``: a map, as any other, or a program or link to hold on to."""
+        return pinned(self, path)
+
+    def dump(self, id: int) -> Dump:
+        """The program with that kernel id, whoever loaded it, as the verifier left it and as machine code."""
+        found = self.session.dump(0, id)
+        return Dump(found["xlated"], found["jited"], tuple(found["ksyms"]), tuple(found["lens"]))
 
     def close(self) -> None:
         """Detach, unload and remove all that came from here, then let the session go."""

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from ebpflab.errors import KernelError, Rejected, SpecError, TargetError, Unsupported
+from ebpflab.errors import KernelError, Rejected, SpecError, TargetError
 from ebpflab.isa import slots
 from ebpflab.spec import MapSpec, ProgramSpec, map_spec
 from ebpflab.targets import AttachPoint, Link, Loaded, Net, Target, TargetMap
@@ -144,8 +144,8 @@ def test_bad_contents_leave_nothing(target):
     with pytest.raises(KernelError, match="key of this map has 4 bytes"):
         target.map(MapSpec("seeds", "hash", COUNTS.key, COUNTS.value, 8, contents=((b"x", bytes(8)),)))
     assert target.session.handles() == []
-    with pytest.raises(Unsupported, match="pinned"):
-        target.map(MapSpec("seeds", "hash", COUNTS.key, COUNTS.value, 8, pin="/sys/fs/bpf/x"))
+    with pytest.raises(KernelError, match="not in a bpf file system"):
+        target.map(MapSpec("seeds", "hash", COUNTS.key, COUNTS.value, 8, pin="/proc/x"))
 
 
 def test_shared_maps(target):
