@@ -75,6 +75,8 @@ def map_spec(name: str, type: str, key: str | int = "", value: str | int = "", m
             raise SpecError(f"map {name!r}: a {type} map needs a {what} type")
     if max_entries < 1 and type not in ("sk_storage", "inode_storage", "task_storage", "cgrp_storage"):
         raise SpecError(f"map {name!r}: max_entries must be at least 1, not {max_entries}")
+    if max_entries >= 1 << 32:
+        raise SpecError(f"map {name!r}: max_entries is a number of 32 bits, {max_entries} does not fit")
     if not name or not all(c.isalnum() or c in "_." for c in name):
         raise SpecError(f"map name {name!r}: letters, digits, '_' and '.' only")
     return MapSpec(name, type, types[0], types[1], max_entries, **rest)

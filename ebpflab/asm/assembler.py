@@ -321,7 +321,8 @@ class _Assembly:
         """An error in the current line; ``where`` is the offending word or a column from 0."""
         text = self.lines[self.line - 1] if 0 < self.line <= len(self.lines) else ""
         if isinstance(where, str):
-            at = max(text.find(where), 0) if where else len(text) - len(text.lstrip())
+            whole = re.search(rf"(?<![\w.]){re.escape(where)}(?!\w)", text)
+            at = (whole.start() if whole else max(text.find(where), 0)) if where else len(text) - len(text.lstrip())
             length = length or len(where) or len(text.strip())
         else:
             at = where

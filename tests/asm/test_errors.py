@@ -25,6 +25,7 @@ CASES = [  # text, what stands under the caret, part of the message
     (".map m array u64 u64 5", ".map m array u64 u64 5", "key of 4 bytes, not 8"),
     (".map m hash u32 u65 5", ".map m hash u32 u65 5", "did you mean 'u64'?"),
     (".map m hash u32 u64 5\n.map m hash u32 u64 5", "m", "declared twice"),
+    (".map m hash u32 u64 5000000000", ".map m hash u32 u64 5000000000", "a number of 32 bits"),
     (".map m hash u32 u64 4 flags=BPF_F_NOPE", ".map m hash u32 u64 4 flags=BPF_F_NOPE", "unknown name 'BPF_F_NOPE'"),
     (".typ xdp", ".typ", "did you mean .type?"),
     (".type xdpp", "xdpp", "did you mean 'xdp'?"),
@@ -64,6 +65,7 @@ def test_error(text, under, says):
     error = caught.value
     source = text.splitlines()[error.line - 1]
     assert source[error.column - 1:error.column - 1 + error.length] == under
+    assert under not in ("m", "r0") or not source[error.column - 2:error.column - 1].isalnum()   # the word, no part of one
     assert says in str(error)
     assert str(error).startswith(f"x.s:{error.line}:{error.column}: ")
     shown, caret = str(error).splitlines()[1:3]
