@@ -23,6 +23,12 @@ class Held(Closing):
         self.handle = handle
         self._owner.own(self)
 
+    def live(self) -> int:
+        """The handle. TargetError once it is closed: 0 would mean none was asked for."""
+        if not self.handle:
+            raise TargetError(f"{self!r} was closed")
+        return self.handle
+
     def close(self) -> None:
         handle, self.handle = self.handle, 0
         self._owner.disown(self)

@@ -73,7 +73,7 @@ class KernelMap(Held):
         (number, program)."""
         parts = value if isinstance(value, tuple) else (value,)
         if not isinstance(value, (bytes, bytearray, memoryview)):
-            numbers = [part.handle if isinstance(part, Held) else int(part) for part in parts]
+            numbers = [part.live() if isinstance(part, Held) else int(part) for part in parts]
             value = b"".join(number.to_bytes(4, "little") for number in numbers).ljust(self.spec.value_size, b"\0")
         self.session.map_update(self.handle, key, value, flags)
 
@@ -186,7 +186,7 @@ class KernelLink(Held):
     def __init__(self, program: KernelProgram, where: AttachPoint):
         super().__init__(program)
         self.where = where
-        options = {name: value.handle if isinstance(value, Held) else value for name, value in where.options.items()}
+        options = {name: value.live() if isinstance(value, Held) else value for name, value in where.options.items()}
         made = self.session.attach(program.handle, {"kind": where.kind, **options})
         self._hold(made["link"])
         self.id: int = made["id"]

@@ -181,8 +181,8 @@ class LabTarget:
         In the network of ``end`` and in ``cgroup`` if they are given; it dies with us. ``data`` is its input.
         """
         words = [argv] if isinstance(argv, str) else [str(word) for word in argv]
-        return Finished(**self.session.command(words, net.handle if net else 0, end, cgroup.handle if cgroup else 0,
-                                               data, seconds))
+        return Finished(**self.session.command(words, 0 if net is None else net.live(), end,
+                                               0 if cgroup is None else cgroup.live(), data, seconds))
 
     def counter(self, event: str, cpu: int = 0) -> KernelCounter:
         """A perf counter (``cpu-clock``, ``page-faults`` …) for a perf_event_array."""
