@@ -122,6 +122,9 @@ def doctor(*, json_: Annotated[bool, Parameter(name="--json")] = False):
     return 0 if report.ok else 1
 
 
+app.command("ebpflab.vm_cli:app", name="vm")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point of ``ebpflab``."""
     try:
