@@ -25,6 +25,9 @@ BUILTIN = {
     "sim": "ebpflab.targets.sim:open",
     "local": "ebpflab.targets.local:open",
     "qemu": "ebpflab.targets.qemu:open",
+    "vm": "ebpflab.targets.kept:open",
+    "vagrant": "ebpflab.targets.vagrant:open",
+    "ssh": "ebpflab.targets.ssh:open",
 }
 
 

@@ -30,7 +30,10 @@ PREFIX = "ebpflab-vm-"
 
 @runtime_checkable
 class Machine(Protocol):
-    """A guest: QEMU started by us, or a box that Vagrant runs. ``state`` is "absent", "running" or "lost"."""
+    """A guest: QEMU started by us, or a box that Vagrant runs.
+
+    ``state`` is "absent", "running", "lost", or of a box that is switched off, "off".
+    """
 
     name: str
 
@@ -86,19 +89,34 @@ def runtime_dir(name: str) -> Path:
     return path
 
 
+def _directories() -> Iterator[Path]:
+    for base in {os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), tempfile.gettempdir()}:
+        for path in Path(base).glob(f"{PREFIX}{os.getuid()}-*"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_uid == os.getuid():
+                    yield path
+
+
+def running() -> Iterator[tuple[Path, dict]]:
+    """The directories of this user's machines that run now, each with its owner: pid, name, since."""
+    for path in _directories():
+        with contextlib.suppress(OSError, ValueError):
+            if not _abandoned(path):
+                yield path, json.loads((path / "owner.json").read_text())
+
+
 def sweep() -> list[Path]:
     """Remove what machines left behind whose warden was killed; what was removed.
 
     A warden holds a lock on its directory's ``lock`` file for as long as it lives.
     """
     gone = []
-    for base in {os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), tempfile.gettempdir()}:
-        for path in Path(base).glob(f"{PREFIX}{os.getuid()}-*"):
-            with contextlib.suppress(OSError):
-                if path.stat().st_uid == os.getuid() and _abandoned(path):
-                    _end(path)
-                    shutil.rmtree(path, ignore_errors=True)
-                    gone.append(path)
+    for path in _directories():
+        with contextlib.suppress(OSError):
+            if _abandoned(path):
+                _end(path)
+                shutil.rmtree(path, ignore_errors=True)
+                gone.append(path)
     return gone
 
 

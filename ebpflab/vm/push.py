@@ -18,6 +18,7 @@ from ..errors import TargetError
 from ..kernel import wire
 
 MAGIC = b"EBPFLAB1 "
+END = b"\0ebpflab: bye\n"         # what a shell's end looks like
 GREET_AGAIN = 0.2            # seconds
 PACKAGE = Path(__file__).parents[1]
 #: what an agent consists of; ``ebpflab/__init__.py`` is replaced by an empty one
@@ -65,6 +66,46 @@ def start_agent(reading: int, writing: int | None = None, *, timeout: float = 30
             os.close(fd)
         raise
     return wire.Stream(talk.reading, talk.writing)
+
+
+def shell(fd: int, *, timeout: float = 30.0, check: Callable[[], None] = lambda: None) -> None:
+    """A shell in the guest on this process's terminal, or fed from its standard input. Takes ``fd`` over."""
+    import termios
+    import tty
+
+    terminal = os.isatty(0)
+    size = os.get_terminal_size() if terminal else os.terminal_size((80, 24))
+    talk = _Talk(fd, fd, time.monotonic() + timeout, check)
+    before = None
+    try:
+        nonce = os.urandom(8).hex()
+        greeting = message(nonce=nonce, sha="", shell=[size.lines, size.columns], time=time.time(),
+                           seed=os.urandom(32).hex(), term=os.environ.get("TERM", "dumb"), echo=terminal)
+        talk.write(greeting)
+        talk.answer(nonce, again=greeting)
+        if terminal:
+            before = termios.tcgetattr(0)
+            tty.setraw(0)
+        sources = [0, fd]
+        while True:
+            ready, _, _ = select.select(sources, [], [])
+            if fd in ready:
+                data = os.read(fd, 65536)
+                if not data or data.endswith(END):
+                    os.write(1, data.removesuffix(END))
+                    return
+                os.write(1, data)
+            if 0 in ready:
+                data = os.read(0, 65536)
+                if data:
+                    talk.write(data)
+                else:
+                    talk.write(b"\x04")       # end of file, as a terminal says it
+                    sources.remove(0)
+    finally:
+        if before is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+        os.close(fd)
 
 
 def message(**fields) -> bytes:

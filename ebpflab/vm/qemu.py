@@ -193,6 +193,12 @@ class QemuMachine:
             return first
         return push.start_agent(self._connect("agent.sock", timeout).detach(), timeout=timeout, check=self._check)
 
+    def release(self) -> None:
+        """Let another process have the agent: the one that answered while it came up is ended."""
+        first, self._first = self._first, None
+        if first:
+            first.close()
+
     def _connect(self, name: str, timeout: float) -> socket.socket:
         """A socket to QEMU, as soon as it listens."""
         end = time.monotonic() + timeout
@@ -269,9 +275,7 @@ class QemuMachine:
         if warden is None:
             return
         assert warden.stdin and self._directory
-        if self._first:
-            self._first.close()
-            self._first = None
+        self.release()
         if not self._why and self._directory.exists() and (self._directory / "exit").exists():
             self._why = self._last_words()
         warden.stdin.close()

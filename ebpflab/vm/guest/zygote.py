@@ -8,6 +8,7 @@ A client repeats its greeting until it is answered, since the agent of a client 
     client:  EBPFLAB1 {"nonce", "sha", "size", "time", "seed"}
     zygote:  EBPFLAB1 {"nonce", "have": true|false, "python"}
     client:  EBPFLAB1 {"nonce", "go": true}, and the zip if it was not there
+             (or at once {…, "shell": [rows, columns]}: then it is bytes of a terminal from the answer on)
     zygote:  EBPFLAB1 {"nonce", "ok": true} or {"nonce", "error": traceback}
     and from then on ``ebpflab.kernel.wire``
 
@@ -30,6 +31,7 @@ import traceback
 import zipfile
 
 MAGIC = b"EBPFLAB1 "
+END = b"\0ebpflab: bye\n"
 PORT = "ebpflab.agent"
 RNDADDENTROPY, RNDRESEEDCRNG = 0x40085203, 0x5207
 
@@ -38,7 +40,7 @@ class Zygote:
     """Holds the imported agent; ``where`` is a directory for its code."""
 
     def __init__(self, where):
-        self.where, self.sha = where, None
+        self.where, self.sha, self.shell = where, None, None
 
     def welcome(self, reading, writing):
         """Talk to one client up to the point where an agent can take over; False if there is none to serve."""
@@ -46,6 +48,10 @@ class Zygote:
         hello = source.message("sha")
         set_clock_and_seed(hello)
         nonce = {"nonce": hello["nonce"]}
+        self.shell = hello if "shell" in hello else None
+        if self.shell:
+            say(writing, dict(nonce, ok=True))
+            return True
         say(writing, dict(nonce, have=self.sha == hello["sha"], python=sys.version.split()[0]))
         while source.message("go")["nonce"] != hello["nonce"]:
             pass
@@ -81,6 +87,8 @@ class Zygote:
             del sys.modules[name]
 
     def serve(self, reading, writing):
+        if self.shell:
+            return shell(reading, self.shell)
         from ebpflab.kernel import agent
         agent.main(reading, writing)
 
@@ -136,6 +144,36 @@ def set_clock_and_seed(hello):
     with open("/dev/urandom", "wb", buffering=0) as random:
         fcntl.ioctl(random, RNDADDENTROPY, struct.pack("ii", len(seed) * 8, len(seed)) + seed)
         fcntl.ioctl(random, RNDRESEEDCRNG)
+
+
+def shell(fd, hello):
+    """A shell on a pseudo-terminal of the client's size; its end, or the client's, is the other's end."""
+    import pty
+    import termios
+    child, terminal = pty.fork()
+    if not child:
+        os.chdir("/root")
+        os.environ.update(TERM=hello["term"], HOME="/root", PS1="\\h:\\w# ")
+        os.execvp("bash", ["bash", "--norc", "-i"] if hello["echo"] else ["bash", "--norc"])
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *hello["shell"], 0, 0))
+    if not hello["echo"]:
+        settings = termios.tcgetattr(terminal)
+        settings[3] &= ~termios.ECHO
+        termios.tcsetattr(terminal, termios.TCSANOW, settings)
+    try:
+        while True:
+            ready, _, _ = select.select([fd, terminal], [], [])
+            if terminal in ready:
+                os.write(fd, os.read(terminal, 4096))
+            if fd in ready:
+                data = os.read(fd, 4096)
+                if not data:
+                    break
+                os.write(terminal, data)
+    except OSError:              # the shell has ended
+        os.write(fd, END)
+    os.kill(child, signal.SIGKILL)
+    os._exit(0)
 
 
 def port():
