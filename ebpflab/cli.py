@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,28 +13,26 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from .errors import EbpflabError, Rejected
+from .obj_cli import File, Out, is_compiled, object_of, write
+from .obj_cli import read as _read
 
+Program = Annotated[str, Parameter(help="which program, where a C file or an object has several")]
 Syntax = Literal["auto", "llvm", "kernel", "mnemonic"]
 
 app = App(name="ebpflab", help="A lab for eBPF: assemble, verify step by step, run, load, watch.",
           version_flags=["--version"], error_console=Console(stderr=True))
 
 
-def _read(file: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise EbpflabError(error.strerror or str(error), where=file,
-                           hint="name an existing file, or - for stdin") from None
-
-
-def _program(file: str, type: str, syntax: str = "auto"):
-    """A program from assembly text or from raw instructions (``.bin``)."""
+def _program(file: str, type: str, syntax: str = "auto", program: str = "", target: str = "sim"):
+    """A program from assembly text, raw instructions (``.bin``), C (``.c``) or a compiled object."""
     from .asm import assemble
     from .isa import decode
     from .spec import ProgramSpec
 
     data = _read(file)
+    if is_compiled(file, data):
+        found = object_of(file, data, target).program(program)
+        return replace(found, type=type) if type else found
     name = Path(file).stem if file != "-" else "stdin"
     if file.endswith(".bin"):
         return ProgramSpec(decode(data), type=type or "xdp", name=name)
@@ -43,6 +42,21 @@ def _program(file: str, type: str, syntax: str = "auto"):
         raise EbpflabError(f"not text: byte {error.start} is {data[error.start]:#04x}", where=file,
                            hint="raw instructions need a name that ends in .bin") from None
     return assemble(text, name=name, file=file, syntax=syntax, **({"type": type} if type else {}))
+
+
+@contextmanager
+def _loaded(file: str, type: str, program: str, target: str):
+    """A program that is loaded, with the others of its object, which it may call."""
+    from . import lab
+
+    data = _read(file) if file != "-" else b""
+    if not is_compiled(file, data):
+        with lab.load(_program(file, type), target=target) as loaded:
+            yield loaded
+        return
+    whole = object_of(file, data, target)
+    with lab.load_object(whole, target=target) as bundle:
+        yield bundle[whole.program(program).name]
 
 
 def _packet(text: str) -> bytes:
@@ -57,32 +71,27 @@ def _packet(text: str) -> bytes:
 
 
 @app.command
-def asm(file: str, *, out: Annotated[str, Parameter(name=["--out", "-o"])] = "-", syntax: Syntax = "auto"):
-    """Assemble FILE (or -) into raw instructions."""
-    data = _program(file, "", syntax).bytes
-    if out == "-":
-        sys.stdout.buffer.write(data)
+def asm(file: File, *, out: Out = "-", syntax: Syntax = "auto",
+        format: Literal["bin", "hex", "json"] = "bin"):
+    """Assemble FILE (or -) into raw instructions: their bytes, bytes in hex, or JSON (type, maps, bytes)."""
+    spec = _program(file, "", syntax)
+    if format == "json":
+        found = {"type": spec.type, "name": spec.name, "license": spec.license, "insns": spec.bytes.hex(),
+                 "maps": [{"name": m.name, "type": m.type, "key_size": m.key_size, "value_size": m.value_size,
+                           "max_entries": m.max_entries, "flags": m.flags} for m in spec.maps]}
+        write(out, json.dumps(found).encode() + b"\n")
     else:
-        Path(out).write_bytes(data)
+        write(out, spec.bytes if format == "bin" else spec.bytes.hex(" ").encode() + b"\n")
 
 
 @app.command
-def disasm(file: str, *, syntax: Literal["llvm", "kernel", "mnemonic"] = "llvm"):
-    """Print raw instructions (or -) as text that `asm` reads back to the same bytes."""
-    from .asm import disassemble
-    from .isa import decode
-
-    print(disassemble(decode(_read(file)), syntax=syntax), end="")
-
-
-@app.command
-def verify(file: str, *, type: str = "", target: str = "sim", log: bool = False,
+def verify(file: File, *, type: str = "", target: str = "sim", program: Program = "", log: bool = False,
            json_: Annotated[bool, Parameter(name="--json")] = False):
     """Verify FILE on a target; show every step (--log: the log in the kernel's own format)."""
     from . import lab
     from .view.text import trace_text
 
-    trace = lab.verify(_program(file, type), target=target)
+    trace = lab.verify(_program(file, type, program=program, target=target), target=target)
     if json_:
         print(json.dumps({"program": trace.program.name, "verdict": asdict(trace.verdict),
                           "steps": trace.to_records()}))
@@ -94,14 +103,12 @@ def verify(file: str, *, type: str = "", target: str = "sim", log: bool = False,
 
 
 @app.command
-def run(file: str, *, data: str = "00" * 64, type: str = "", target: str = "sim", repeat: int = 1,
-        json_: Annotated[bool, Parameter(name="--json")] = False):
+def run(file: File, *, data: str = "00" * 64, type: str = "", target: str = "sim", program: Program = "",
+        repeat: int = 1, json_: Annotated[bool, Parameter(name="--json")] = False):
     """Load FILE and test-run it on a packet: --data HEX or @FILE."""
-    from . import lab
-
-    with lab.load(_program(file, type), target=target) as program:
-        result = program.run(_packet(data), repeat=repeat)
-        maps = {name: handle.frame() for name, handle in program.maps.items() if handle.spec.row.user_read}
+    with _loaded(file, type, program, target) as loaded:
+        result = loaded.run(_packet(data), repeat=repeat)
+        maps = {name: handle.frame() for name, handle in loaded.maps.items() if handle.spec.row.user_read}
     if json_:
         print(json.dumps({"retval": result.retval, "verdict": result.verdict, "duration_ns": result.duration_ns,
                           "repeat": result.repeat, "data": result.data.hex(),
@@ -123,6 +130,8 @@ def doctor(*, json_: Annotated[bool, Parameter(name="--json")] = False):
 
 
 app.command("ebpflab.vm_cli:app", name="vm")
+for _name in ("compile", "disasm", "objdump", "btf", "plugin"):
+    app.command(f"ebpflab.obj_cli:{_name}_command", name=_name)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from .targets.registry import open_target
 from .trace import Trace
 
 if TYPE_CHECKING:
-    from .obj.compile import Diagnostic
+    from .obj.compile import Compiled, Diagnostic
 
 __all__ = ["Bundle", "Lab", "Program", "assemble", "available", "close", "compile_c", "default", "disassemble", "load",
            "load_object", "set_default", "target", "verify"]
@@ -121,8 +121,19 @@ def compile_c(source: str, *, file: str = "<cell>", mcpu: str = "v3", flags: Seq
 def compiled(source: str, *, file: str = "<cell>", mcpu: str = "v3", flags: Sequence[str] = (),
              target: str | None = None) -> tuple[ObjectSpec, tuple[Diagnostic, ...]]:
     """As ``compile_c``, with the compiler's warnings."""
+    from .obj.objects import read_object
+
+    done = compiled_object(source, file=file, mcpu=mcpu, flags=flags, target=target)
+    spec = read_object(done.data, file)
+    programs = {name: replace(each, source=source) for name, each in spec.programs.items()}
+    return replace(spec, programs=programs), done.warnings
+
+
+def compiled_object(source: str, *, file: str = "<cell>", mcpu: str = "v3", flags: Sequence[str] = (),
+                    target: str | None = None) -> Compiled:
+    """As ``compile_c``: the ELF object itself."""
     from .obj import compile as compiling
-    from .obj import objects, vmlinux
+    from .obj import vmlinux
 
     for_ = _lab.target(target)
     include: tuple = ()
@@ -133,10 +144,7 @@ def compiled(source: str, *, file: str = "<cell>", mcpu: str = "v3", flags: Sequ
                               where=file, hint="#include <linux/bpf.h> has what most programs need")
         include = (vmlinux.header_folder(types),)
     machine = for_.facts.machine if for_.facts.kernel else ""
-    done = compiling.compile_c(source, file=file, mcpu=mcpu, flags=flags, include=include, machine=machine)
-    spec = objects.read_object(done.data, file)
-    programs = {name: replace(each, source=source) for name, each in spec.programs.items()}
-    return replace(spec, programs=programs), done.warnings
+    return compiling.compile_c(source, file=file, mcpu=mcpu, flags=flags, include=include, machine=machine)
 
 
 def load_object(spec: ObjectSpec | bytes, *, target: str | None = None, log_level: int = 2) -> Bundle:

@@ -83,6 +83,8 @@ def line(insns: Sequence[Insn], pc: int, *, syntax: str = "kernel", maps: Sequen
         if insn.opcode == 0x85 and insn.src > CALL_KFUNC:      # __func_get_name() knows only these callees
             return f"(85) call unknown#{insn.imm}"
         op = _nearest(insn)
+        if op is not None and op.kind == "end":         # a width that there is not is printed as it stands
+            return f"({insn.opcode:02x}) r{insn.dst} = {op.verb}{insn.imm} r{insn.dst}"
     if op is None:
         return _bytes(insn)
     env = Names(maps, kfuncs=kfuncs) if maps or kfuncs else _PLAIN
@@ -110,9 +112,9 @@ def disassemble(program: ProgramSpec | Sequence[Insn], *, syntax: str = "llvm", 
     indent = "    " if labels and not kernel else ""
     while pc < end:
         insn = insns[pc]
-        if sources and (at := sources.get(pc)) is not None and at != last:
+        if sources and (at := sources.get(pc)) is not None and (at.file, at.line, at.text) != last:
             out.append(f"; {at.text.strip()}")
-            last = at
+            last = (at.file, at.line, at.text)
         if labels and pc in labels:
             out.append(f"{labels[pc]}:")
         op = op_of(insn)
