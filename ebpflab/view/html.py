@@ -22,7 +22,7 @@ PAGE = """<!doctype html>
 body {{ margin: 0; padding: 20px; background: #fff; }}
 body.dark {{ background: #0e1114; }}
 .ebpflab-page .ebpflab {{ max-width: 1400px; margin: 0 auto; }}
-.ebpflab-page .panes {{ height: max(420px, calc(100vh - 200px)) !important; }}
+.ebpflab-page .panes {{ height: min(max(420px, calc(100vh - 200px)), var(--need, 100vh)) !important; }}
 </style>
 <body class="ebpflab-page">
 <script>

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+import ebpflab as lab
 from tests.view.programs import long_trace, recorded
 
 from .lab import FLAGS, chromium, missing
@@ -375,3 +376,21 @@ JUMP = """(step) => new Promise((done) => {
     ? requestAnimationFrame(() => done(performance.now() - began)) : setTimeout(look, 1);
   look();
 })"""
+
+
+def test_as_high_as_the_program_needs(tmp_path):
+    short = lab.verify("r0 = 2\nexit")
+    with static_page(tmp_path / "short.html", short) as page:
+        page.wait_for_function("() => document.querySelector('.ebpflab .panes').style.getPropertyValue('--need')")
+        page.wait_for_timeout(200)
+        panes, state = page.locator(".ebpflab .panes"), page.locator(".ebpflab .state")
+        low = panes.bounding_box()["height"]
+        assert low < 260
+        assert state.evaluate("e => e.scrollHeight <= e.clientHeight")      # and nothing is out of sight
+        page.locator(".ebpflab .list").focus()
+        press(page, "ArrowRight", "ArrowLeft")
+        page.wait_for_timeout(200)
+        assert panes.bounding_box()["height"] >= low                        # it does not shrink under the reader
+    with static_page(tmp_path / "long.html", recorded("unlimited")) as page:
+        page.wait_for_timeout(400)
+        assert 300 < page.locator(".ebpflab .panes").bounding_box()["height"] <= 600

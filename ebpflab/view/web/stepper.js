@@ -75,11 +75,21 @@ class StepperView {
     this.now = h("div", { class: "now" });
     this.cells = h("div", { class: "cells", role: "table", "aria-label": "Registers and stack" });
     this.notes = h("div", { class: "notes" });
-    return h("div", { class: "panes" },
-      h("section", { class: "code", "aria-label": "Program" },
-        this.model.length ? h("div", { class: "tabs" }, ...this.tabs) : null, this.list.box),
+    const tabs = this.model.length ? h("div", { class: "tabs" }, ...this.tabs) : null;
+    const panes = h("div", { class: "panes" },
+      h("section", { class: "code", "aria-label": "Program" }, tabs, this.list.box),
       this.model.length ? focusable("section", { class: "state", tabindex: "0", "aria-label": "What is known" },
         this.now, this.cells, this.notes) : null);
+    // As high as what is shown needs, up to what the style sheet allows. It never shrinks: stepping must not shake the page.
+    let need = 0;
+    const fit = () => {
+      const code = (tabs?.offsetHeight ?? 0) + this.list.inner.offsetHeight + 10;
+      const wanted = Math.max(code, this.now.offsetHeight + this.cells.offsetHeight + this.notes.offsetHeight + 12);
+      if (wanted > need) panes.style.setProperty("--need", `${(need = wanted)}px`);
+    };
+    const observer = new ResizeObserver(() => requestAnimationFrame(fit));
+    for (const part of [this.list.inner, this.now, this.cells, this.notes]) observer.observe(part);
+    return panes;
   }
 
   makeProgramRows() {
