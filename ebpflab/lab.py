@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .asm import assemble, disassemble
-from .errors import TargetError, Unsupported
+from .errors import SpecError, TargetError, Unsupported
 from .program import Bundle, Program
 from .spec import ObjectSpec, ProgramSpec
 from .targets.base import Closing, Target
@@ -86,6 +86,9 @@ def set_default(name: str) -> Target:
 def _spec(program: ProgramSpec | str, *, kern_version: int | None = None, flags: int | None = None,
           **options) -> ProgramSpec:
     spec = assemble(program, **options) if isinstance(program, str) else program
+    if not spec.insns:
+        raise SpecError("there are no instructions", where=spec.name,
+                        hint="the smallest program is: r0 = 0, and on the next line: exit")
     fields = {"kern_version": kern_version, "flags": flags}
     return replace(spec, **{name: value for name, value in fields.items() if value is not None})
 

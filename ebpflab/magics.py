@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from functools import wraps
+from keyword import iskeyword
 
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
@@ -14,6 +15,7 @@ from .abi import prog_types
 from .errors import EbpflabError
 from .program import Program, bind
 from .spec import ObjectSpec
+from .stream.maps import LabMap
 from .targets.base import describe
 from .trace import Trace
 
@@ -63,6 +65,14 @@ c_options = _options(
 )
 
 
+def _variable(name: str) -> str:
+    """The name that a cell gives its program, if Python can use it."""
+    if not name.isidentifier() or iskeyword(name):
+        raise EbpflabError(f"{name!r} cannot be a variable", where="%%bpf",
+                           hint="the program is bound to it: letters, digits and _, as in %%bpf counter")
+    return name
+
+
 def _variables(spec: ObjectSpec, name: str | None) -> dict[str, str]:
     """Program -> variable, the one to be shown first. A single program takes the name that was given."""
     programs = list(spec.programs)
@@ -98,7 +108,7 @@ class BpfMagics(Magics):
                                    hint='C says it itself: SEC("xdp") before the program, '
                                         'char LICENSE[] SEC("license") = "GPL";')
             return self._c(args, cell, f"%%bpf --c {args.name or ''}".rstrip())
-        name = args.name or "prog"
+        name = _variable(args.name or "prog")
         options = {key: value for key in ("type", "license") if (value := getattr(args, key)) is not None}
         spec = lab.assemble(cell, name=name, file=f"%%bpf {name}", syntax=args.syntax, **options)
         space = self.shell.user_ns
@@ -158,7 +168,13 @@ class BpfMagics(Magics):
         args = parse_argstring(self.bpf_watch, line)
         found = self.shell.user_ns.get(args.expr)
         if found is None:
-            found = eval(args.expr, self.shell.user_global_ns, self.shell.user_ns)
+            try:
+                found = eval(args.expr, self.shell.user_global_ns, self.shell.user_ns)
+            except (NameError, SyntaxError) as error:
+                maps = [name for name, value in self.shell.user_ns.items() if isinstance(value, LabMap)]
+                raise EbpflabError(str(error).split(" (")[0], where=f"%bpf_watch {args.expr}",
+                                   hint=f"maps here: {', '.join(maps)}" if maps else
+                                        "maps become variables when a %%bpf cell with .map is run") from None
         options = {key: value for key in ("by", "window") if (value := getattr(args, key)) is not None}
         return live.watch(found, chart=args.chart, every=args.every, rate=args.rate, **options)
 

@@ -43,6 +43,13 @@ class RunResult:
     repeat: int = 1
     verdict: str = ""
 
+    def __repr__(self) -> str:
+        """``<XDP_PASS (2), 64 bytes, 120 ns>``: the packet itself is in ``data``."""
+        said = f"{self.verdict} ({self.retval})" if self.verdict else str(self.retval)
+        sizes = [f"{len(part)} bytes{of}" for part, of in ((self.data, ""), (self.ctx, " of context")) if part]
+        runs = [f"mean of {self.repeat} runs"] if self.repeat > 1 else []
+        return f"<{', '.join([said, *sizes, f'{self.duration_ns:,} ns', *runs])}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

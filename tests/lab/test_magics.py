@@ -85,6 +85,11 @@ def test_a_rejected_program_is_shown_and_bound_but_not_loaded(shell):
     ("x", "r1 = nothere ll\nr0 = 2\nexit", ["nothere"]),
     ("x --target nowhere", "r0 = 2\nexit", ["nowhere", "sim"]),
     ("x --type xpd", "r0 = 2\nexit", ["xpd"]),
+    ("x", "\n  \n", ["no instructions", "exit"]),
+    ("x", "// only\n# comments\n; and nothing else", ["no instructions"]),
+    ("x", ".map m hash u32 u64 99999999999\nr0 = 2\nexit", ["%%bpf x:1:", "32 bits"]),
+    ("3x", "r0 = 2\nexit", ["'3x' cannot be a variable"]),
+    ("class", "r0 = 2\nexit", ["'class' cannot be a variable"]),
 ])
 def test_bad_input_is_a_short_error(shell, line, body, words):
     with capture_output() as captured:
@@ -95,6 +100,23 @@ def test_bad_input_is_a_short_error(shell, line, body, words):
         assert word in said, said
     assert "Traceback" not in said and len(said.splitlines()) < 25
     assert "x" not in shell.user_ns
+
+
+@pytest.mark.parametrize("expr, words", [("count", ["'count' is not defined", "maps here: counts"]),
+                                         ("1+", ["invalid syntax"]), ("counter", ["Program cannot be watched"])])
+def test_watching_what_is_no_map_is_a_short_error(shell, expr, words):
+    cell(shell, "counter", COUNTER)
+    with capture_output() as captured:
+        result = shell.run_cell(f"%bpf_watch {expr}")
+    said = captured.stdout + captured.stderr
+    assert not result.success and "Traceback" not in said and len(said.splitlines()) < 6
+    assert all(word in said for word in words), said
+
+
+def test_a_run_is_shown_in_a_line(shell):
+    cell(shell, "hello", "r0 = 2\nexit")
+    shown = repr(shell.user_ns["hello"].run(bytes(1500), repeat=3))
+    assert shown.startswith("<XDP_PASS (2), 1500 bytes, ") and shown.endswith(" ns, mean of 3 runs>")
 
 
 def test_target_says_where_programs_go(shell):
