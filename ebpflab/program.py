@@ -44,6 +44,11 @@ class Program(Closing):
         return self._loaded is not None
 
     @property
+    def loaded(self) -> Loaded:
+        """The target's own object. Raises Rejected if there is none."""
+        return self._need()
+
+    @property
     def id(self) -> int:
         """The kernel's id of the loaded program."""
         return self._need().id
@@ -77,6 +82,18 @@ class Program(Closing):
         loaded = self._need()
         kernel = self.target.facts.kernel
         return self.own(loaded.attach(point(self.spec, kernel, place, end, kind, options)))
+
+    def info(self) -> dict:
+        """What the kernel says of it: sizes, tag, map ids, runs and run time (``target.stats()`` counts them)."""
+        return self._need().info()
+
+    def dump(self):
+        """It as the kernel has it: ``.text()`` after the verifier's rewriting, ``.hex()`` the machine code."""
+        return self._need().dump()
+
+    def pin(self, path: str) -> None:
+        """Keep it in the kernel under a name below ``/sys/fs/bpf`` until ``target.unpin(path)``."""
+        self._need().pin(path)
 
     def close(self) -> None:
         self.maps = {}

@@ -101,6 +101,19 @@ class Map(syscall.Fd):
             raise
         return True
 
+    def pop(self, key: bytes = b"") -> bytes | None:
+        """Take an entry out: the next of a queue or stack (no key; since 4.20), or that of a hash key (since 5.14)."""
+        self._key.raw = self._sized("key", key, self.key_size) or b"\0"
+        attr = syscall.ATTRS["MAP_LOOKUP_AND_DELETE_ELEM"]
+        _, errno = syscall.call(attr, attr.pack({
+            "map_fd": self.fd, "key": syscall.address(self._key) if self.key_size else 0,
+            "value": syscall.address(self._value)}))
+        if errno == E.ENOENT:
+            return None
+        if errno:
+            raise explain.error("MAP_LOOKUP_AND_DELETE_ELEM", errno, where=self._where)
+        return self._value.raw
+
     def next_key(self, key: bytes | None = None) -> bytes | None:
         """The key after ``key`` in the kernel's order, the first for None, None at the end."""
         if key is not None:

@@ -25,6 +25,8 @@ _HOLDS = {
     18: ("sock", 0), 20: ("sock", 0),
     14: ("prog", 4), 16: ("prog", 4), 25: ("prog", 4),       # devmap, cpumap, devmap_hash: a number, then a program
 }
+#: devmap, devmap_hash: the kernel looks the device up in the namespace of who writes
+_DEVICES = (14, 25)
 
 
 class _Entry(NamedTuple):
@@ -43,7 +45,7 @@ class Session(LabCalls, WatchCalls):
 
     #: methods that a wire may serve
     CALLS = ("facts", "features", "btf", "btf_hash", "btf_kinds", "btf_load", "kconfig", "map_create", "map_lookup",
-             "map_update", "map_delete", "map_next_key", "map_read", "map_write", "map_freeze", "map_info",
+             "map_update", "map_delete", "map_pop", "map_next_key", "map_read", "map_write", "map_freeze", "map_info",
              "prog_load", "prog_run", "prog_info", "close", "close_all", "handles", "ids", *LabCalls.CALLS,
              *WatchCalls.CALLS)
 
@@ -147,11 +149,15 @@ class Session(LabCalls, WatchCalls):
         with self._use(map, "map") as found:
             return found.lookup(key, flags)
 
-    def map_update(self, map: int, key: bytes, value: bytes, flags: int = 0) -> None:
+    def map_update(self, map: int, key: bytes, value: bytes, flags: int = 0, net: int = 0, end: str = "") -> None:
         """Write one entry. Where the kernel wants a file descriptor of an object, give its *handle* (u32): in a
         prog_array, map of maps, sockmap, xskmap, cgroup_array, perf_event_array, and after the number in a devmap or
-        cpumap (0: no program)."""
+        cpumap (0: no program). A device's number means something only in its namespace: for a devmap give ``net`` and
+        ``end`` too."""
         with self._use(map, "map") as found, self._with_fd(found.type, value) as real:
+            if found.type in _DEVICES:
+                with self._use(net, "net") as network:
+                    return network.inside(end, found.update, key, real, flags)
             return found.update(key, real, flags)
 
     @contextmanager
@@ -169,6 +175,11 @@ class Session(LabCalls, WatchCalls):
         """Remove ``key``; False if it was not there."""
         with self._use(map, "map") as found:
             return found.delete(key)
+
+    def map_pop(self, map: int, key: bytes = b"") -> bytes | None:
+        """Take the next entry out of a queue or stack, or that of ``key`` out of a hash; None if there is none."""
+        with self._use(map, "map") as found:
+            return found.pop(key)
 
     def map_next_key(self, map: int, key: bytes | None = None) -> bytes | None:
         """The key after ``key`` (None: the first), None at the end."""

@@ -6,13 +6,22 @@ from collections.abc import Iterator, Mapping
 
 from ..errors import EbpflabError, SpecError, Unsupported
 from ..spec import MapSpec
-from ..targets.base import Snapshot, TargetMap
+from ..targets.base import Closing, Snapshot, TargetMap
 from .values import describe, pack, unpack
 
 
 def lab_map(target_map) -> LabMap:
     """A LabMap as it is, a TargetMap wrapped."""
     return target_map if isinstance(target_map, LabMap) else LabMap(target_map)
+
+
+def _objects(value):
+    """What a target puts into a map of objects for ``value``; None if it is a plain value."""
+    parts = value if isinstance(value, tuple) else (value,)
+    things = tuple(part.target_map if isinstance(part, LabMap) else getattr(part, "loaded", part) for part in parts)
+    if not any(isinstance(thing, Closing) or hasattr(thing, "net") for thing in things):
+        return None
+    return things if isinstance(value, tuple) else things[0]
 
 
 class LabMap:
@@ -51,7 +60,10 @@ class LabMap:
         return default if raw is None else self._value_out(raw)
 
     def __setitem__(self, key, value) -> None:
-        self.target_map.update(self._key(key), self._value_in(value))
+        """Write an entry. In a map of objects the value is the object: ``jumps[0] = prog``, ``socks[1] = sock``,
+        ``devices[0] = (ifindex, prog)``."""
+        held = _objects(value)
+        self.target_map.update(self._key(key), self._value_in(value) if held is None else held)
 
     def __delitem__(self, key) -> None:
         if not self.target_map.delete(self._key(key)):

@@ -18,7 +18,7 @@ from ..trace import Trace, klog
 from .base import AttachPoint, Closing, Facts, RunResult, Snapshot
 from .dumps import Dump
 from .held import Held
-from .kernel_lab import LabTarget
+from .kernel_lab import KernelDevice, LabTarget
 from .kernel_types import kernel_of
 
 #: map types whose keys and values the kernel takes no BTF for (libbpf's ``bpf_object__create_map``)
@@ -69,13 +69,18 @@ class KernelMap(Held):
 
     def update(self, key: bytes, value: bytes | Held | tuple, flags: int = 0) -> None:
         """Write an entry. Where the value stands for an object put the object itself: a loaded program (prog_array),
-        a map (map of maps), a socket, an AF_XDP socket, a cgroup, a counter; in a devmap or cpumap a number, or
-        (number, program)."""
-        parts = value if isinstance(value, tuple) else (value,)
+        a map (map of maps), a socket, an AF_XDP socket, a cgroup, a counter; in a cpumap the length of the queue and
+        in a devmap a device (``net.device("lab1")``), or (length or device, program)."""
+        parts, where = value if isinstance(value, tuple) else (value,), ()
         if not isinstance(value, (bytes, bytearray, memoryview)):
             numbers = [part.live() if isinstance(part, Held) else int(part) for part in parts]
             value = b"".join(number.to_bytes(4, "little") for number in numbers).ljust(self.spec.value_size, b"\0")
-        self.session.map_update(self.handle, key, value, flags)
+        if self.spec.type.startswith("devmap"):
+            if not isinstance(parts[0], KernelDevice):
+                raise SpecError(f"map {self.spec.name!r}: a {self.spec.type} holds devices of a lab network",
+                                hint='devices[0] = net.device("lab1"), or (net.device("lab1"), program)')
+            where = parts[0].net.live(), parts[0].name
+        self.session.map_update(self.handle, key, value, flags, *where)
 
     def write(self, keys: bytes, values: bytes, flags: int = 0) -> int:
         """Write many entries at once, columns as in a Snapshot; the number written."""
@@ -83,6 +88,10 @@ class KernelMap(Held):
 
     def delete(self, key: bytes) -> bool:
         return self.session.map_delete(self.handle, key)
+
+    def pop(self, key: bytes = b"") -> bytes | None:
+        """Take the next entry out of a queue or stack, or that of ``key`` out of a hash; None if there is none."""
+        return self.session.map_pop(self.handle, key)
 
     def read(self, *, limit: int = 0, settle: int = 0, flags: int = 0) -> Snapshot:
         """Everything in it. ``settle``, ``flags``: see ``Session.map_read``."""

@@ -50,6 +50,10 @@ class KernelNet(Held):
         """The device's own counters: rx_packets, tx_packets, rx_bytes, … and its ``index``"""
         return self.session.net_stats(self.handle, end)
 
+    def device(self, end: str) -> KernelDevice:
+        """The device of an end, to be put into a devmap."""
+        return KernelDevice(self, end, self.stats(end)["index"])
+
     def socket(self, kind: str = "udp", end: str = "lab1", *, bind: str = "", connect: str = "",
                listen: bool = False) -> KernelSocket:
         """A socket at an end: ``udp``, ``tcp`` or ``packet`` (every frame). Addresses as ``10.77.0.2:80``."""
@@ -74,6 +78,18 @@ class KernelNet(Held):
 
     def __repr__(self) -> str:
         return f"<network {self.ends[0]} — {self.ends[1]} on {self.target.name}>"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelDevice:
+    """A device of a lab network; ``index`` is its number in its own namespace."""
+
+    net: KernelNet
+    name: str
+    index: int
+
+    def __int__(self) -> int:
+        return self.index
 
 
 class KernelSocket(Held):

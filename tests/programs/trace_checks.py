@@ -147,9 +147,8 @@ def test_uprobe(kernel, kind):
 
 
 def test_places_that_are_not_there(kernel):
-    with counting(kernel, "kprobe", 0) as prog:
-        with pytest.raises(KernelError, match="no function 'do_nothing_at_all'"):
-            prog.attach("do_nothing_at_all")
+    with counting(kernel, "kprobe", 0) as prog, pytest.raises(KernelError, match="no function 'do_nothing_at_all'"):
+        prog.attach("do_nothing_at_all")
     with counting(kernel, "tracepoint", 0) as prog:
         with pytest.raises(KernelError, match="did you mean 'sched_switch'"):
             prog.attach("sched:sched_swich")
