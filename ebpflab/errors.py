@@ -6,6 +6,8 @@ Magics and the command line print ``str(error)``; the Python API raises it.
 
 from __future__ import annotations
 
+from types import TracebackType
+
 
 class EbpflabError(Exception):
     """Base of all errors.
@@ -23,6 +25,24 @@ class EbpflabError(Exception):
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
         return f"{head}\n  hint: {self.hint}" if self.hint else head
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows below a cell: the line of the cell, then the error, not the way through the library."""
+        return [*_cell_line(self.__traceback__), str(self)]
+
+
+def _cell_line(traceback: TracebackType | None) -> list[str]:
+    """The line of the user's that led to an error, as ``line 3: counts.frame()``; none where a magic stands there."""
+    from linecache import getline
+
+    found: list[str] = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if traceback.tb_frame.f_globals.get("__name__") == "__main__":
+            text = getline(code.co_filename, traceback.tb_lineno).strip()
+            found = [f"line {traceback.tb_lineno}: {text}"] if text and "get_ipython()" not in text else []
+        traceback = traceback.tb_next
+    return found
 
 
 class AsmError(EbpflabError):

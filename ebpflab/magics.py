@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from functools import wraps
 from keyword import iskeyword
 
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
@@ -18,30 +17,6 @@ from .spec import ObjectSpec
 from .stream.maps import LabMap
 from .targets.base import describe
 from .trace import Trace
-
-
-class ShownError(Exception):
-    """An error of the library as a cell shows it: without a traceback through the library."""
-
-    def __init__(self, error: EbpflabError):
-        super().__init__(str(error))
-        self.error = error
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
-
-
-def short_errors(method):
-    """Show an EbpflabError as its own text; the cell fails all the same."""
-
-    @wraps(method)
-    def wrapped(self, *args):
-        try:
-            return method(self, *args)
-        except EbpflabError as error:
-            raise ShownError(error) from None
-
-    return wrapped
 
 
 def _options(*options):
@@ -97,7 +72,6 @@ class BpfMagics(Magics):
     @argument("--c", action="store_true", help="the cell is C; see %%bpf_c")
     @c_options
     @cell_magic
-    @short_errors
     def bpf(self, line: str, cell: str):
         """Assemble, verify and load the cell, show the verification, and bind the program and its maps."""
         args = parse_argstring(self.bpf, line)
@@ -123,7 +97,6 @@ class BpfMagics(Magics):
     @target_options
     @c_options
     @cell_magic
-    @short_errors
     def bpf_c(self, line: str, cell: str):
         """Compile the cell's C, verify and load its programs, show the verification, bind programs and maps."""
         args = parse_argstring(self.bpf_c, line)
@@ -146,7 +119,6 @@ class BpfMagics(Magics):
             print(bind(bundle[program], name, space))
 
     @line_magic
-    @short_errors
     def bpf_target(self, line: str):
         """``%bpf_target local``: the target of the cells that follow; without a name, show which it is."""
         name = line.strip()
@@ -160,7 +132,6 @@ class BpfMagics(Magics):
     @argument("--by", default=None, help="column that tells the series or bars apart")
     @argument("--window", type=int, default=None, help="points of history that the chart keeps")
     @line_magic
-    @short_errors
     def bpf_watch(self, line: str):
         """A live chart of a map or stream."""
         from .view import live

@@ -113,6 +113,14 @@ def test_watching_what_is_no_map_is_a_short_error(shell, expr, words):
     assert all(word in said for word in words), said
 
 
+def test_an_error_in_a_cell_of_python_names_its_line_and_shows_no_way_through_the_library(shell):
+    with capture_output() as captured:
+        result = shell.run_cell("import ebpflab as lab\nbad = lab.load('r0 = r5; exit', target='sim')\nbad.run(b'')")
+    assert not result.success
+    said = (captured.stdout + captured.stderr).strip().splitlines()
+    assert said[0] == "line 3: bad.run(b'')" and "R5 !read_ok" in said[1] and len(said) < 5, said
+
+
 def test_a_run_is_shown_in_a_line(shell):
     cell(shell, "hello", "r0 = 2\nexit")
     shown = repr(shell.user_ns["hello"].run(bytes(1500), repeat=3))
