@@ -27,5 +27,21 @@ def misaligned(address: int, size: int) -> Fault:
                  hint="atomics work on naturally aligned memory only")
 
 
+def of_access(memory, code, regs) -> Fault | None:
+    """Why the load, store or atomic ``code`` cannot be, with these registers; None if it can."""
+    atomic, loads = code.kind == "atomic", code.kind == "ldx" or code.verb == "load_acquire"
+    address = regs[code.src if loads else code.dst] + code.off & bits.U64
+    if atomic and address % code.op.bytes:
+        return misaligned(address, code.op.bytes)
+    try:
+        if loads or (atomic and code.verb != "store_release"):
+            memory.check(address, code.op.bytes, "read")
+        if not loads:
+            memory.check(address, code.op.bytes, "write")
+    except Fault as fault:
+        return fault
+    return None
+
+
 def fell_off() -> Fault:
     return Fault("execution runs past the last instruction", hint="end every path with exit")

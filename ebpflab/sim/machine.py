@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import Fault, SpecError
 from ..isa import bits
@@ -21,7 +22,8 @@ from .memory import Memory
 
 BUDGET = 10_000_000        # instructions a run may take before it counts as endless
 ZERO_STACK = bytes(bits.STACK_SIZE)
-TIERS = ("codegen", "interpreter")
+TIERS = ("auto", "jit", "codegen", "interpreter")
+PROMOTED = 20_000          # repetitions from which compiling to machine code pays
 _program_ids = itertools.count(1)
 
 
@@ -56,7 +58,8 @@ class Task:
 @dataclass(slots=True)
 class Result:
     """One run: ``retval`` is r0 cut to 32 bits, ``insns`` the instructions of the last repetition, ``redirect``
-    where bpf_redirect sent the packet (ifindex or (map name, index)), ``ns`` the mean wall time."""
+    where bpf_redirect sent the packet (ifindex or (map name, index)), ``ns`` the mean wall time, ``tier`` what ran
+    it."""
 
     retval: int
     data: bytes
@@ -66,6 +69,7 @@ class Result:
     repeat: int = 1
     ns: int = 0
     redirect: object = None
+    tier: str = ""
 
 
 class Run:
@@ -98,7 +102,7 @@ class Run:
         return self.engine.callback(self, address, arguments)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Program:
     """A program that is loaded: linked to its maps' addresses. ``source`` is the generated Python, for the curious."""
 
@@ -108,6 +112,8 @@ class Program:
     maps: dict[str, SimMap]
     id: int = field(default_factory=lambda: next(_program_ids))
     compiled: object = None
+    native: Any = None       # the JIT tier's form
+    spent: int = 0           # instructions that the JIT tier has run
 
     @property
     def source(self) -> str:
@@ -121,7 +127,7 @@ class Program:
             self.compiled = generate(self)
         return self.compiled
 
-    def run(self, data: bytes = b"", *, ctx: bytes = b"", repeat: int = 1, cpu: int = 0, tier: str = "codegen",
+    def run(self, data: bytes = b"", *, ctx: bytes = b"", repeat: int = 1, cpu: int = 0, tier: str = "auto",
             hook=None, budget: int | None = None) -> Result:
         return self.machine.run(self, data, ctx=ctx, repeat=repeat, cpu=cpu, tier=tier, hook=hook, budget=budget)
 
@@ -148,6 +154,7 @@ class Machine:
         self.map_by_id: dict[int, SimMap] = {}
         self.programs: dict[int, Program] = {}
         self.lock = threading.RLock()
+        self._jit: Any = None
         self.stacks = [bytearray(ZERO_STACK) for _ in range(bits.MAX_CALL_FRAMES)]
         self.frame_pointers = [self.memory.map(stack, f"stack of frame {depth}") + bits.STACK_SIZE
                                for depth, stack in enumerate(self.stacks)]
@@ -219,9 +226,10 @@ class Machine:
         return found.element(0, 0) + offset
 
     def run(self, program: Program, data: bytes = b"", *, ctx: bytes = b"", repeat: int = 1, cpu: int = 0,
-            tier: str = "codegen", hook=None, budget: int | None = None, ifindex: int = 0) -> Result:
+            tier: str = "auto", hook=None, budget: int | None = None, ifindex: int = 0) -> Result:
         """Run a program as BPF_PROG_TEST_RUN does: ``repeat`` times on the same packet, which keeps its changes.
 
+        ``tier``: interpreter, codegen, jit (needs llvmlite), or auto: codegen, and jit where it pays and is there.
         Raises Fault (instruction, registers, address), KernelError (EINVAL for a bad packet or context).
         """
         if tier not in TIERS:
@@ -240,7 +248,11 @@ class Machine:
 
     def execute(self, program: Program, input_: Input, repeat: int, cpu: int, tier: str, hook, budget: int) -> Result:
         """The part of ``run`` between making the input and giving it back. The caller holds the lock."""
-        if tier == "codegen":
+        if tier == "auto":
+            tier = self.choose(program, repeat, hook)
+        if tier == "jit":
+            engine = self.jit()
+        elif tier == "codegen":
             engine = program.generated()
         else:
             from .interp import Interpreter
@@ -251,4 +263,25 @@ class Machine:
         r0 = engine.start(run, repeat)
         elapsed = time.perf_counter_ns() - start
         packet, out = input_.results()
-        return Result(r0 & bits.U32, packet, out, r0, budget - run.budget, repeat, elapsed // repeat, run.redirect)
+        return Result(r0 & bits.U32, packet, out, r0, budget - run.budget, repeat, elapsed // repeat, run.redirect,
+                      tier)
+
+    def choose(self, program: Program, repeat: int, hook=None) -> str:
+        """The tier that ``auto`` is."""
+        if hook is not None:
+            return "interpreter"
+        from . import jit
+
+        if repeat >= PROMOTED and self.memory.journal is None and jit.installed():
+            return "jit"
+        return "codegen"
+
+    def jit(self):
+        """The engine of the native tier. Raises Unsupported without llvmlite."""
+        if self.memory.journal is not None:
+            raise SpecError("the JIT tier keeps no history", hint="record with the interpreter or codegen tier")
+        if self._jit is None:
+            from .jit.engine import Engine
+
+            self._jit = Engine(self)
+        return self._jit

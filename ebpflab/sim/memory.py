@@ -16,7 +16,7 @@ the packets, because contexts hold packet pointers in 32 bits.
 from __future__ import annotations
 
 import heapq
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import Fault
 
@@ -67,6 +67,7 @@ class Memory:
         self.views: dict[int, bytearray | memoryview] = {}
         self.owners: dict[int, object] = {}
         self.journal: list | None = None
+        self.native: Any = None      # the JIT's page table, which must hear of every page that changes
         self._next = FIRST_PAGE
         self._free: list[int] = []
         self._retired: list[int] = []
@@ -92,6 +93,8 @@ class Memory:
                 first = self.reserve()
             self.views[first] = buffer
             self.owners[first] = owner
+            if self.native is not None:
+                self.native.drop(first)
             return first << PAGE_BITS
         pages = -(-len(buffer) // PAGE)
         if first is None:
@@ -100,6 +103,8 @@ class Memory:
         for at in range(pages):   # overlapping to the end, so that an access may straddle two pages
             self.views[first + at] = view[at * PAGE:]
             self.owners[first + at] = owner
+        if self.native is not None:
+            self.native.drop(first, pages)
         return first << PAGE_BITS
 
     def forbid(self, owner, pages: int = 1) -> int:
@@ -112,6 +117,8 @@ class Memory:
         """Forget a region of one page; ``note`` is told to whoever still points there."""
         page = address >> PAGE_BITS
         view = self.views.pop(page, None)
+        if self.native is not None:
+            self.native.drop(page)
         if self.journal is not None and view is not None:
             self.journal.append(Unmapped(address, bytes(view), self.owners.get(page)))
         if note is None:

@@ -6,6 +6,10 @@ import pytest
 
 from ebpflab.errors import KernelError
 from ebpflab.kernel.session import Session
+from ebpflab.sim import jit
+
+#: the tiers that this installation has; the first is the reference
+TIERS = ("interpreter", "codegen", *(("jit",) if jit.installed() else ()))
 
 
 class Oracle:

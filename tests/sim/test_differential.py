@@ -1,4 +1,4 @@
-"""Interpreter = source code = kernel, on every instruction and on random programs."""
+"""Interpreter = source code = machine code = kernel, on every instruction and on random programs."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,21 +7,24 @@ from hypothesis import strategies as st
 from ebpflab.errors import Fault
 from ebpflab.sim import Machine
 
+from .conftest import TIERS
 from .programs import ALU, EDGES, JMP, LOW, MEMORY, Insn, anywhere, b, forward, packet, values, wrap
 
 RELAXED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-def outcomes(program, data, budget=None):
-    """What each tier gives: (retval, packet, instructions), or the fault."""
+def outcome(program, data, budget=None):
+    """What every tier gives: (retval, packet, instructions), or the fault. That they agree is asserted here."""
     found = []
-    for tier in ("interpreter", "codegen"):
+    for tier in TIERS:
         try:
             done = program.run(data, tier=tier, budget=budget)
             found.append((done.retval, done.data, done.insns))
         except Fault as fault:
             found.append(("fault", str(fault), fault.pc, fault.regs) if "budget" not in fault.what else "endless")
-    return found
+    for tier, other in zip(TIERS, found, strict=True):
+        assert found[0] == other, tier
+    return found[0]
 
 
 def one_instruction(op):
@@ -53,9 +56,7 @@ def test_every_instruction_as_the_kernel(op, oracle):
         kernel, program = oracle.load(spec), machine.load(spec)
         for x, y in pairs:
             data = packet([x, x, y, 3, 4, 5, 6, 7, 8, 9], [0x1111_2222_3333_4444, x, 0x8182_8384_8586_8788])
-            one, other = outcomes(program, data)
-            assert one == other, (body, hex(x), hex(y))
-            assert oracle.run(kernel, data)[:2] == one[:2], (body, hex(x), hex(y))
+            assert oracle.run(kernel, data)[:2] == outcome(program, data)[:2], (body, hex(x), hex(y))
         oracle.session.close(kernel)
 
 
@@ -64,29 +65,26 @@ def test_every_instruction_as_the_kernel(op, oracle):
 def test_random_programs_as_the_kernel(oracle, body, words):
     spec = wrap(body)
     data = packet(words[:10], words[10:])
-    one, other = outcomes(Machine().load(spec), data)
-    assert one == other
+    found = outcome(Machine().load(spec), data)
     kernel = oracle.load(spec)
-    assert oracle.run(kernel, data)[:2] == one[:2]
+    assert oracle.run(kernel, data)[:2] == found[:2]
     oracle.session.close(kernel)
 
 
 @given(anywhere(), st.lists(values, min_size=18, max_size=18))
 @settings(max_examples=400, **RELAXED)
-def test_tangled_programs_alike_in_both_tiers(body, words):
-    one, other = outcomes(Machine().load(wrap(body)), packet(words[:10], words[10:]), budget=600)
-    assert one == other
+def test_tangled_programs_alike_in_all_tiers(body, words):
+    assert outcome(Machine().load(wrap(body)), packet(words[:10], words[10:]), budget=600)
 
 
 @given(forward(), st.lists(values, min_size=18, max_size=18), st.integers(0, 29),
        st.sampled_from([op for op in MEMORY if op.bytes]), values)
 @settings(max_examples=300, **RELAXED)
 def test_wild_accesses_fault_alike(body, words, at, op, wild):
-    """A random pointer in the middle: the same fault, instruction and registers in both tiers, never a crash."""
+    """A random pointer in the middle: the same fault, instruction and registers in all tiers, never a crash."""
     loads = op.kind == "ldx" or op.verb == "load_acquire"
     imm = 5 if "imm" in op.operands else op.fixed.get("imm", 0)
     insns = (Insn(b.LD | b.IMM | b.DW, 4, 0, 0, (wild & b.U32) - ((wild & 1 << 31) << 1)),
              Insn(0, 0, 0, 0, (wild >> 32) - ((wild >> 32 & 1 << 31) << 1)),
              Insn(op.opcode, *((5, 4) if loads else (4, 5 if op.source == "x" else 0)), -3, imm))
-    one, other = outcomes(Machine().load(wrap((*insns, *body))), packet(words[:10], words[10:]))
-    assert one == other
+    assert outcome(Machine().load(wrap((*insns, *body))), packet(words[:10], words[10:]))

@@ -210,14 +210,5 @@ class Compiled:
             return faults.place(error, pc, regs)
         if isinstance(error, EbpflabError) or not isinstance(error, ACCESS_ERRORS) or not last:
             return error
-        code = compiled.codes[pc]
-        base = regs[code.src if code.kind == "ldx" or code.verb == "load_acquire" else code.dst]
-        address = base + code.off & bits.U64
-        try:
-            if code.kind in ("ldx", "atomic") and code.verb != "store_release":
-                run.memory.check(address, code.op.bytes, "read")
-            if code.kind != "ldx" and code.verb != "load_acquire":
-                run.memory.check(address, code.op.bytes, "write")
-        except Fault as fault:
-            return faults.place(fault, pc, regs)
-        return error
+        fault = faults.of_access(run.memory, compiled.codes[pc], regs)
+        return error if fault is None else faults.place(fault, pc, regs)

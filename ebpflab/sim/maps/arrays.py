@@ -20,9 +20,9 @@ class Array(SimMap):
         super().__init__(spec, memory, cpus)
         self.stride = round_up(spec.value_size)
         self.copies = cpus if self.per_cpu else 1
-        self._pages = -(-spec.value_size // PAGE)
+        self.pages = -(-spec.value_size // PAGE)
         self._slabs = [bytearray(self.stride * spec.max_entries) for _ in range(self.copies)]
-        self._first = [memory.reserve(self._pages * spec.max_entries) for _ in range(self.copies)]
+        self.first = [memory.reserve(self.pages * spec.max_entries) for _ in range(self.copies)]
         self._views = memory.views
 
     def check(self):
@@ -34,7 +34,7 @@ class Array(SimMap):
         if index >= self.spec.max_entries:
             return 0
         copy = cpu if self.per_cpu else 0
-        page = self._first[copy] + index * self._pages
+        page = self.first[copy] + index * self.pages
         if page not in self._views:
             start = index * self.stride
             self.expose(memoryview(self._slabs[copy])[start:start + self.spec.value_size],
@@ -43,12 +43,12 @@ class Array(SimMap):
 
     def first_pages(self) -> list[int] | None:
         """Page of element 0 on each CPU (the others follow), all elements mapped; None for large arrays."""
-        if self._pages > 1 or self.spec.max_entries > SMALL:
+        if self.pages > 1 or self.spec.max_entries > SMALL:
             return None
         for cpu in range(self.copies):
             for index in range(self.spec.max_entries):
                 self.element(index, cpu)
-        return self._first
+        return self.first
 
     def pointer(self, key, cpu):
         return self.element(_INDEX.unpack(key)[0], cpu)
@@ -112,8 +112,10 @@ class Array(SimMap):
         return self.columns(keys, values, count)
 
     def release(self):
-        for first in self._first:
-            for page in range(first, first + self._pages * self.spec.max_entries):
+        for first in self.first:
+            if self.memory.native is not None:
+                self.memory.native.drop(first, self.pages * self.spec.max_entries)
+            for page in range(first, first + self.pages * self.spec.max_entries):
                 self._views.pop(page, None)
                 self.memory.owners.pop(page, None)
 

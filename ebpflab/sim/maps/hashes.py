@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import OrderedDict
+from typing import Any
 
 from .arrays import MAX_PERCPU_VALUE, same_shape
 from .base import EXIST, F_LOCK, F_NO_PREALLOC, NOEXIST, Element, SimMap, round_up
@@ -30,6 +31,7 @@ class Hash(SimMap):
         super().__init__(spec, memory, cpus)
         self.cells: OrderedDict[bytes, Cell] = OrderedDict()
         self.copies = cpus if self.per_cpu else 1
+        self.index: Any = None       # of the JIT, once a program of that tier looks up here
 
     def check(self):
         if self.spec.key_size + self.spec.value_size >= MAX_ELEMENT:
@@ -94,6 +96,8 @@ class Hash(SimMap):
         addresses = [self.expose(buffer, Element(self, key, copy if self.per_cpu else None))
                      for copy, buffer in enumerate(buffers)]
         self.cells[key] = Cell(buffers, addresses)
+        if self.index is not None:
+            self.index.put(key, addresses)
         self.changed(key, bytes(old.buffers[0]) if old else None, bytes(buffers[0]))
         if old:
             self._retire(old)
@@ -109,6 +113,8 @@ class Hash(SimMap):
         cell = self.cells.pop(key, None)
         if cell is None:
             return -errno.ENOENT
+        if self.index is not None:
+            self.index.drop(key)
         self.changed(key, bytes(cell.buffers[0]), None)
         self._retire(cell)
         return 0
@@ -137,6 +143,7 @@ class Hash(SimMap):
         for cell in self.cells.values():
             self._retire(cell)
         self.cells.clear()
+        self.index = None
 
 
 class LruHash(Hash):
