@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..abi import HELPER_NAMES
 from ..errors import EbpflabError
 from ..isa import Insn, Op, encode, op_of, rows, wrong
-from ..isa.bits import CALL_KFUNC, U32
+from ..isa.bits import ALU64, CALL_KFUNC, U32
 from ..spec import MapSpec, ProgramSpec
 from .forms import DIALECTS, KEYWORDS, PRINTERS
 
@@ -84,7 +84,8 @@ def line(insns: Sequence[Insn], pc: int, *, syntax: str = "kernel", maps: Sequen
             return f"(85) call unknown#{insn.imm}"
         op = _nearest(insn)
         if op is not None and op.kind == "end":         # a width that there is not is printed as it stands
-            return f"({insn.opcode:02x}) r{insn.dst} = {op.verb}{insn.imm} r{insn.dst}"
+            word = "bswap" if insn.opcode & 7 == ALU64 else op.verb
+            return f"({insn.opcode:02x}) r{insn.dst} = {word}{insn.imm} r{insn.dst}"
     if op is None:
         return _bytes(insn)
     env = Names(maps, kfuncs=kfuncs) if maps or kfuncs else _PLAIN

@@ -30,7 +30,7 @@ from .value import (
 )
 
 # kinds of events; a str is a line that is ready
-INSN, STATE, FULL, BACK = range(4)
+INSN, STATE, FULL, BACK, BLANK = range(5)
 
 
 def signed_text(number: int) -> str:
@@ -168,8 +168,17 @@ class Log:
         self.events.append((BACK, frame, regs, slots, pc))
 
     def cut(self, length: int) -> None:
-        """Forget what came after ``length`` events: log level 1 shows only the path that failed."""
+        """Forget what came after ``length`` events: log level 1 shows only the path that failed.
+
+        The kernel cuts bytes: if a state came after the last instruction that stays, a blank already stood in the
+        place of its line's end.
+        """
+        blank = length < len(self.events) and self.events[length][0] == STATE and self.events[length][2]
         del self.events[length:]
+        if self.after_insn != length:
+            self.after_insn = -1
+            if blank:
+                self.events.append((BLANK,))
 
     def text(self) -> str:
         out: list[str] = []
@@ -178,6 +187,8 @@ class Log:
                 out.append(event)
             elif event[0] == INSN:
                 out.append(f"{event[1]}: {self.line(event[1])}\n")
+            elif event[0] == BLANK:
+                out[-1] = out[-1][:-1] + " "
             elif event[0] == STATE:
                 _, pc, same, number, regs, stack, refs, reg_mask, slot_mask = event
                 if same:

@@ -127,11 +127,16 @@ def low_from_bits(value: int, mask: int, s32_min: int, s32_max: int, u32_min: in
 
 def _from_bits(value: int, mask: int, smin: int, smax: int, umin: int, umax: int,
                s32_min: int, s32_max: int, u32_min: int, u32_max: int) -> tuple[int, ...]:
-    """Ranges learn from the bits (``__update_reg_bounds``)."""
-    return (value, mask,
-            max(smin, s64(value | mask & 1 << 63)), min(smax, s64(value | mask & S64_MAX)),
-            max(umin, value), min(umax, value | mask),
-            *low_from_bits(value, mask, s32_min, s32_max, u32_min, u32_max))
+    """Ranges learn from the bits (``__update_reg_bounds``), and the bits from a range that has one member."""
+    smin, smax = max(smin, s64(value | mask & 1 << 63)), min(smax, s64(value | mask & S64_MAX))
+    umin, umax = max(umin, value), min(umax, value | mask)
+    above = tnum.following((value, mask), umin)
+    if umin & ~mask == value:
+        if above > umax:
+            return known(umin).key
+    elif above == value | mask or (above <= umax and tnum.following((value, mask), above) > umax):
+        return known(above).key
+    return (value, mask, smin, smax, umin, umax, *low_from_bits(value, mask, s32_min, s32_max, u32_min, u32_max))
 
 
 def _deduce(value: int, mask: int, smin: int, smax: int, umin: int, umax: int,

@@ -129,7 +129,8 @@ def write_variable(env: Env, frame: Frame, pointer: Reg, off: int, size: int, re
         kind = "m"
         if zero and slot.types[byte] == "0":
             kind, relied = "0", True
-        slots[index] = Slot(slot.types[:byte] + kind + slot.types[byte + 1:])
+        types = _scrubbed(slot)
+        slots[index] = Slot(types[:byte] + kind + types[byte + 1:])
     frame.stack = tuple(slots)
     if relied and regno >= 0:
         precision.mark(env, regno)

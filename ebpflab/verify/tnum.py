@@ -137,6 +137,19 @@ def swapped(a: Tnum, size: int) -> Tnum:
     return int.from_bytes(value, "big"), int.from_bytes(mask, "big")
 
 
+def following(a: Tnum, word: int) -> int:
+    """The smallest member above ``word``; the largest one if none is above (``tnum_step``)."""
+    value, mask = a
+    if word < value:
+        return value
+    if word >= value | mask:
+        return value | mask
+    below = (1 << ((word ^ value) & ~mask).bit_length()) - 1     # from the first bit where word is no member
+    if below and value & (below + 1 >> 1):      # clear in word, set in all members: the rest may be as small as can be
+        return word & mask & ~below | value
+    return ((word | below | ~mask) + 1 & mask) | value
+
+
 def aligned(a: Tnum, size: int) -> bool:
     """Are all members multiples of ``size``, a power of two?"""
     return not (a[0] | a[1]) & (size - 1)
