@@ -8,6 +8,7 @@ from zlib import compress
 import anywidget
 import traitlets
 
+from ..stream import cells
 from ..trace import Trace
 from .html import trace_page
 from .payload import Payload, error_step
@@ -15,6 +16,7 @@ from .text import trace_text
 from .web import module, style
 
 INLINE = 256 * 1024     # compressed bytes of states that go out at once; the page fetches the rest
+WIDGET = "application/vnd.jupyter.widget-view+json"
 STATIC_STEPS = 2_000    # longer traces leave text, not the page, where no widget can be shown
 
 
@@ -58,7 +60,11 @@ class Stepper(anywidget.AnyWidget):
         return max(0, min(proposal["value"], max(0, len(self.trace.steps) - 1)))
 
     def _repr_mimebundle_(self, **options: Any):
-        """The widget, and for where none can be shown the static page or its text."""
+        """The widget, and for where none can be shown the static page or its text.
+
+        A notebook run without a front end (nbclient, nbconvert) gets the page alone: exported, a widget would be empty
+        without the Internet.
+        """
         bundle = super()._repr_mimebundle_(**options)
         data, *metadata = bundle if isinstance(bundle, tuple) else (bundle,)
         if data is None:
@@ -66,6 +72,8 @@ class Stepper(anywidget.AnyWidget):
         data["text/plain"] = trace_text(self.trace)
         if len(self.trace.steps) <= STATIC_STEPS:
             data["text/html"] = trace_page(self.trace, embed=True)
+            if not cells.current():
+                data.pop(WIDGET, None)
         return (data, *metadata) if metadata else data
 
     def __repr__(self) -> str:

@@ -45,7 +45,7 @@ def test_a_cell_is_assembled_verified_shown_and_bound(shell):
     assert program.ok and program.trace.ok and len(program.trace.steps) == 2
     assert program.run(bytes(64)).verdict == "XDP_PASS"
     assert "hello" in said and "accepted" in said
-    assert any("application/vnd.jupyter.widget-view+json" in data for data in shown)
+    assert any("accepted" in data["text/plain"] and "ebpflab" in data["text/html"] for data in shown)
 
 
 def test_the_maps_of_a_cell_are_variables(shell):

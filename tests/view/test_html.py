@@ -5,8 +5,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ebpflab.stream import cells
 from ebpflab.view.html import trace_page
-from ebpflab.view.stepper import STATIC_STEPS, Stepper
+from ebpflab.view.stepper import STATIC_STEPS, WIDGET, Stepper
 
 from .programs import SOURCES, long_trace, recorded
 
@@ -52,10 +53,14 @@ def test_names_cannot_break_out():
     assert page.count("</script>") == trace_page(trace).count("</script>")
 
 
-def test_the_widget_carries_its_twins():
+def test_the_widget_carries_its_twins(monkeypatch):
     data = Stepper(recorded("unlimited"))._repr_mimebundle_()
     data = data[0] if isinstance(data, tuple) else data
-    assert "application/vnd.jupyter.widget-view+json" in data
+    assert WIDGET not in data, "no page runs this cell"
+    monkeypatch.setattr(cells, "current", lambda: "the cell that JupyterLab runs")
+    data = Stepper(recorded("unlimited"))._repr_mimebundle_()
+    data = data[0] if isinstance(data, tuple) else data
+    assert WIDGET in data
     assert data["text/plain"].startswith("✗ rejected")
     assert data["text/html"] == trace_page(recorded("unlimited"), embed=True)
 
