@@ -34,6 +34,7 @@ from . import live_figures, live_models, live_still
 
 UPDATES = 20            # messages a second at most
 UNANSWERED = 2          # updates on their way at most
+RATE_OVER = 3.0         # seconds over which the updates are counted that the chart tells of
 BUSY_INTERVAL = 0.1     # seconds between updates while a cell runs and answers cannot come in
 UNASKED_BYTES = 200_000 # a second at most, of whole histories sent before the page could ask
 LINGER = 5.0            # a chart without a view ends after this many seconds
@@ -101,7 +102,8 @@ class Chart(anywidget.AnyWidget):
         self._answered = 0.0
         self._behind = False                    # the page misses readings that the model has
         self._times: dict[int, float] = {}
-        self._rate: deque[float] = deque(maxlen=40)
+        self._rate: deque[float] = deque(maxlen=int(2 * UPDATES * RATE_OVER))
+        self._opened = time.monotonic()         # when a page asked for all that there is, last
         self._display = None
         self._front_end = _front_end_known()
         self._drawable = threading.Event()
@@ -133,7 +135,8 @@ class Chart(anywidget.AnyWidget):
             self._wake.set()
         elif op == "ready":
             with self._lock:
-                now, self._alone = time.monotonic(), 0.0
+                self._opened = now = time.monotonic()
+                self._alone = 0.0
                 # A page that was reloaded did not say good-bye for its views.
                 self._views = {old: heard for old, heard in self._views.items() if now - heard < SILENT}
                 self._views[view] = now
@@ -241,8 +244,11 @@ class Chart(anywidget.AnyWidget):
         return ", ".join(f"{number} {what}" for what, number in counts.items() if number)
 
     def _report(self) -> None:
-        times = list(self._rate)
-        rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 2 and times[-1] > times[0] else 0.0
+        now = time.monotonic()
+        times = [sent for sent in self._rate if now - sent < RATE_OVER]
+        # What the page asked for as it opened is over soon: nothing is said of the rate until then.
+        steady = now - self._opened > RATE_OVER and len(times) > 2
+        rate = (len(times) - 1) / (times[-1] - times[0]) if steady and times[-1] > times[0] else 0.0
         live = f"{rate:.1f} updates/s" if rate else f"every {self.stream.every:g} s"
         head = {"live": live, "paused": "paused", "stopped": "stopped", "failed": "ended"}[self.state]
         entries = f"{self._picker.entries:,} {'entry' if self._picker.entries == 1 else 'entries'}"

@@ -102,6 +102,22 @@ def test_a_page_that_stops_answering_gets_no_queue_and_then_all_at_once():
     assert chart.wire[-1][0]["state"] == "stopped"
 
 
+def test_the_rate_that_is_told_is_the_steady_one(monkeypatch):
+    monkeypatch.setattr(live, "RATE_OVER", 1.0)
+    chart = Wire(stream := counts().watch(every=0.1))
+    with stream:
+        for _ in range(8):      # a page that opens, loads its library and asks again
+            chart._receive(None, {"op": "ready", "view": "v", "bokeh": True}, [])
+        told, end = [], time.monotonic() + 20
+        while not any("updates/s" in text for text in told[-1:]) and time.monotonic() < end:
+            chart._receive(None, {"op": "ack", "view": "v", "seq": chart.sent, "painted": time.time()}, [])
+            told = [head["text"] for head, _ in chart.wire if head["op"] == "status"]
+            time.sleep(0.02)
+        chart.stop()
+    assert told[0].startswith("every 0.1 s"), "nothing is told of the first burst"
+    assert 0 < float(told[-1].split()[0]) <= 11, told
+
+
 def test_appends_make_up_the_history_without_hole_or_repetition():
     m = counts()
     with m.watch(every=0.005) as stream:
