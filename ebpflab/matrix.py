@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from .errors import EbpflabError, Rejected, SpecError, TargetError
@@ -191,28 +191,28 @@ def _open(name: str) -> Target:
 
 
 def _judge(target: Target, program: ProgramSpec, name: str, data: bytes, ctx: bytes, repeat: int) -> Row:
-    told = {"kernel": name, "release": target.facts.kernel or target.facts.name}
+    row = Row(name, target.facts.kernel or target.facts.name, "unsupported")
     try:
         loaded = target.load(program)
     except Rejected as error:
         trace = error.trace
         if trace is None:
-            return Row(**told, result="unsupported", error=error.what)
+            return replace(row, error=error.what)
         verdict = trace.verdict
-        return Row(**told, result=verdict.result, error=verdict.error, pc=verdict.pc, trace=trace,
-                   processed=verdict.stats.processed)
+        return replace(row, result=verdict.result, error=verdict.error, pc=verdict.pc, trace=trace,
+                       processed=verdict.stats.processed)
     except TargetError:
         raise
     except EbpflabError as error:
-        return Row(**told, result="unsupported", error=error.what)
+        return replace(row, error=error.what)
     with contextlib.closing(loaded):
         sizes = loaded.info() if hasattr(loaded, "info") else {}
         done, unrun = _run(loaded, data, ctx, repeat)
         usec = _usec(target, program) if sizes else None
-        return Row(**told, result=loaded.trace.verdict.result, trace=loaded.trace,
-                   processed=loaded.trace.verdict.stats.processed, usec=usec, xlated=sizes.get("xlated_len"),
-                   jited=sizes.get("jited_len"), unrun=unrun, retval=done.retval if done else None,
-                   verdict=done.verdict if done else "", run_ns=done.duration_ns if done else None)
+        return replace(row, result=loaded.trace.verdict.result, trace=loaded.trace, usec=usec, unrun=unrun,
+                       processed=loaded.trace.verdict.stats.processed, xlated=sizes.get("xlated_len"),
+                       jited=sizes.get("jited_len"), retval=done.retval if done else None,
+                       verdict=done.verdict if done else "", run_ns=done.duration_ns if done else None)
 
 
 def _run(loaded, data: bytes, ctx: bytes, repeat: int) -> tuple[RunResult | None, str]:

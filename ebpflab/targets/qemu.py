@@ -1,37 +1,25 @@
-"""A kernel in a guest that QEMU runs: ``qemu`` or ``qemu:6.12``."""
+"""A kernel in a guest that QEMU runs: ``qemu:6.1``, one's own, or ``vm:6.1``, that ``ebpflab vm up`` keeps."""
 
 from __future__ import annotations
 
-from ..vm.progress import shown
+from ..vm.keeper import KeptMachine
 from ..vm.qemu import QemuMachine
-from .kernel import KernelTarget
-from .remote import RemoteSession
+from .guest import GuestTarget, start
 
 
-class QemuTarget(KernelTarget):
-    """A KernelTarget with its ``machine``, which is switched off when the target is closed."""
+def open(argument: str = "") -> GuestTarget:
+    """A guest with a Debian kernel ("5.10" … "newest", "" for the LTS one), restored from its snapshot or booted.
 
-    def __init__(self, session: RemoteSession, name: str, machine: QemuMachine):
-        super().__init__(session, name)
-        self.machine = machine
-
-    def __repr__(self) -> str:
-        return f"<target {self.name}: {self.by} in QEMU, {self.machine.state}>"
-
-
-def open(argument: str = "") -> QemuTarget:
-    """A guest with a Debian kernel ("6.12"; "" for the newest known), restored from its snapshot or booted.
-
-    The first time its image is built (a minute). Raises TargetError if QEMU or what builds the image is missing.
+    The first time its image is built (a minute). It is gone when the target is closed, or this process.
+    Raises TargetError if QEMU or what builds the image is missing.
     """
-    name = f"qemu:{argument}" if argument else "qemu"
-    machine = QemuMachine("qemu", kernel=argument)
-    try:
-        with shown(name) as progress:
-            machine.up(progress)
-            progress("starting the agent", None)
-            session = RemoteSession(machine.stream(), name=name, explain=machine.explain, on_close=machine.halt)
-    except BaseException:
-        machine.halt()
-        raise
-    return QemuTarget(session, name, machine)
+    return start(f"qemu:{argument}" if argument else "qemu", QemuMachine("qemu", kernel=argument), kept=False)
+
+
+def open_kept(argument: str = "") -> GuestTarget:
+    """The guest of that kernel that ``ebpflab vm up`` keeps, brought up if it does not run.
+
+    It goes on running when the target is closed; what the target loaded is gone then. TargetError if another client
+    uses it.
+    """
+    return start(f"vm:{argument}" if argument else "vm", KeptMachine(argument), kept=True)

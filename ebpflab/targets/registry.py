@@ -25,7 +25,7 @@ BUILTIN = {
     "sim": "ebpflab.targets.sim:open",
     "local": "ebpflab.targets.local:open",
     "qemu": "ebpflab.targets.qemu:open",
-    "vm": "ebpflab.targets.kept:open",
+    "vm": "ebpflab.targets.qemu:open_kept",
     "vagrant": "ebpflab.targets.vagrant:open",
     "ssh": "ebpflab.targets.ssh:open",
 }

@@ -8,18 +8,16 @@ from __future__ import annotations
 from ..errors import TargetError
 from ..vm import ssh
 from ..vm.progress import shown
-from .kernel import KernelTarget
-from .remote import RemoteSession
+from .guest import GuestTarget
 
 STRICT = ("-o", "StrictHostKeyChecking=yes")
 
 
-def open(argument: str = "") -> KernelTarget:
-    """The kernel of a host. TargetError if it cannot be reached, is not known, or lets us not be root."""
+def open(argument: str = "") -> GuestTarget:
+    """The kernel of a host. TargetError if it cannot be reached, is not known, or does not let us be root."""
     if not argument or argument.startswith("-"):
         raise TargetError("target 'ssh' needs a host", hint="for instance ssh:lab@bench.example")
     name = f"ssh:{argument}"
     with shown(name) as progress:
         progress("starting the agent", None)
-        stream = ssh.agent(ssh.command(argument, STRICT), name=name)
-        return KernelTarget(RemoteSession(stream, name=name), name)
+        return GuestTarget(name, lambda: ssh.agent(ssh.command(argument, STRICT), name=name))

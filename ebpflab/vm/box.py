@@ -47,7 +47,9 @@ HOOKS = ('chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash vagrant
          'rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id; : > "$1"/etc/machine-id',
          'chroot "$1" systemctl enable systemd-networkd ssh',
          'chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer '
-         'dpkg-db-backup.timer getty@tty1.service')
+         'dpkg-db-backup.timer getty@tty1.service modprobe@drm.service modprobe@fuse.service '
+         'modprobe@efi_pstore.service systemd-pstore.service e2scrub_reap.service networkd-dispatcher.service '
+         'systemd-networkd-wait-online.service')
 
 
 def missing() -> list[str]:
@@ -118,7 +120,9 @@ def _additions(work: Path, release: str) -> None:
     #: path -> (contents, mode, owner)
     files = {
         f"boot/initrd-{release}": (initrd, 0o644, 0),
-        "etc/fstab": (b"/dev/vda1 / ext4 noatime 0 1\n", 0o644, 0),
+        # the root is mounted by the initial RAM disk; were it in fstab, systemd would wait for udev to have seen it
+        "etc/fstab": (b"", 0o644, 0),
+        "etc/systemd/journald.conf.d/ebpflab.conf": (b"[Journal]\nStorage=volatile\n", 0o644, 0),
         "etc/hostname": (b"ebpflab\n", 0o644, 0),
         "etc/hosts": (b"127.0.0.1 localhost\n127.0.1.1 ebpflab\n::1 localhost\n", 0o644, 0),
         "etc/sudoers.d/vagrant": (b"vagrant ALL=(ALL) NOPASSWD: ALL\n", 0o440, 0),
@@ -182,7 +186,7 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                           text=True, errors="replace", env={**os.environ, "PATH": _path()})
     if done.returncode:
-        error = TargetError(f"{command[0]} failed: {(done.stderr.strip().splitlines() or [done.returncode])[-1]}")
+        error = TargetError(f"{command[0]} failed: {(done.stderr.splitlines() or [str(done.returncode)])[-1]}")
         error.add_note(done.stderr[-2000:])
         raise error
 

@@ -79,8 +79,8 @@ def shell(fd: int, *, timeout: float = 30.0, check: Callable[[], None] = lambda:
     before = None
     try:
         nonce = os.urandom(8).hex()
-        greeting = message(nonce=nonce, sha="", shell=[size.lines, size.columns], time=time.time(),
-                           seed=os.urandom(32).hex(), term=os.environ.get("TERM", "dumb"), echo=terminal)
+        greeting = message(nonce=nonce, sha="", shell=[size.lines, size.columns], time=time.time(), echo=terminal,
+                           seed=os.urandom(32).hex(), term=os.environ.get("TERM", "dumb") if terminal else "dumb")
         talk.write(greeting)
         talk.answer(nonce, again=greeting)
         if terminal:

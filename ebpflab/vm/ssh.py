@@ -67,8 +67,8 @@ def agent(ssh: Sequence[str], *, name: str, timeout: float = 60.0) -> SshStream:
     with tempfile.TemporaryFile() as words:
         with theirs, contextlib.ExitStack() as undo:
             undo.callback(ours.close)
-            process = subprocess.Popen([*ssh, REMOTE.format(code=code)], stdin=theirs, stdout=theirs, stderr=words,
-                                       start_new_session=True)
+            process = subprocess.Popen([*ssh, REMOTE.format(code=code)], stdin=theirs.fileno(), stdout=theirs.fileno(),
+                                       stderr=words, start_new_session=True)
             undo.pop_all()
 
         def said() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -54,7 +55,8 @@ class VagrantMachine:
                               hint="it has " + ", ".join([*NAMES, *filter(None, ALIASES)]))
         self.kernel = self.name if self.name in image.RECIPES else image.ALIASES[""]
         self.provider, self.boxes = provider, boxes or os.environ.get("EBPFLAB_BOX", "") or _boxes()
-        self.home = home or platformdirs.user_state_path("ebpflab") / "vagrant"
+        told = os.environ.get("EBPFLAB_VAGRANT_HOME")
+        self.home = home or (Path(told) if told else platformdirs.user_state_path("ebpflab") / "vagrant")
         self._ssh: list[str] = []
 
     # Vagrant itself
@@ -151,6 +153,8 @@ class VagrantMachine:
             file.unlink()
 
     def snapshot(self, name: str) -> None:
+        if not re.fullmatch(r"[\w.-]{1,60}", name):
+            raise TargetError(f"{name!r} is no name for a snapshot", hint="letters, digits, '.', '-' and '_'")
         self.vagrant("snapshot", "save", "--force", self.name, name)
 
     def restore(self, name: str) -> None:
@@ -162,8 +166,8 @@ class VagrantMachine:
 
     def snapshots(self) -> list[str]:
         answers = self.vagrant("snapshot", "list", self.name)
-        told = (answer[-1] for answer in answers if answer[1] == "ui" and answer[2:3] in (["output"], ["detail"]))
-        return sorted(text.strip() for text in told if text.strip() and not text.startswith("==>"))
+        told = {answer[-1].strip() for answer in answers if answer[1] == "ui"}
+        return sorted(text for text in told if re.fullmatch(r"[\w.-]+", text))
 
     # ssh
 
