@@ -163,6 +163,81 @@ def test_places_that_are_not_there(kernel):
             prog.attach("cpu-clock", frequency=1, period=1)
 
 
+COUNTER = """
+.map counters perf_event_array u32 u32 {cpus}
+.map value array u32 u64 1
+    r1 = counters ll
+    r2 = 0xffffffff ll
+    r3 = r10
+    r3 += -24
+    r4 = 24
+    call bpf_perf_event_read_value
+    if r0 != 0 goto out
+    r6 = *(u64 *)(r10 - 24)
+    *(u32 *)(r10 - 28) = 0
+    r1 = value ll
+    r2 = r10
+    r2 += -28
+    call bpf_map_lookup_elem
+    if r0 == 0 goto none
+    *(u64 *)(r0 + 0) = r6
+none:
+out:
+    r0 = 0
+    exit
+"""
+
+
+def test_perf_event_array_of_counters(kernel):
+    """bpf_perf_event_read_value: a program reads this CPU's own counter, which only grows."""
+    with load(kernel, COUNTER.format(cpus=kernel.facts.cpus), "raw_tracepoint") as prog:
+        counters = [kernel.counter("cpu-clock", cpu) for cpu in range(kernel.facts.detail["online"])]
+        for cpu, counter in enumerate(counters):
+            prog["counters"][cpu] = counter
+        with prog.attach("sched_process_exit"):
+            kernel.command(["true"])
+            first = prog["value"][0]
+            kernel.command(["true"])
+            second = prog["value"][0]
+        assert first > 0 and first != second and counters[0].read() > 0
+        with pytest.raises(KernelError, match="did you mean 'page-faults'"):
+            kernel.counter("page-fault")
+
+
+STACKS = MINE.replace("    r0 = {verdict}\n", """
+    r1 = r7
+    r2 = stacks ll
+    r3 = 0
+    call bpf_get_stackid
+    if r0 s< 0 goto none
+    r6 = r0
+    *(u32 *)(r10 - 4) = 1
+    r2 = r10
+    r2 += -4
+    r1 = seen ll
+    call bpf_map_lookup_elem
+    if r0 == 0 goto none
+    *(u64 *)(r0 + 0) = r6
+none:
+    r0 = 0
+""").replace(".map seen array u32 u64 8", ".map seen array u32 u64 8\n.map stacks stack_trace u32 256 64\nr7 = r1")
+STACKS = STACKS.replace("goto out", "goto none").replace("out:\n", "")
+
+
+def test_stack_trace_by_name(kernel):
+    text = STACKS.format(index=0, comm=int.from_bytes(b"rm".ljust(8, b"\0"), "little"))
+    with load(kernel, text, "kprobe") as prog:
+        with prog.attach("do_unlinkat"):
+            unlink(kernel)
+        assert seen(prog) == 1
+        stack = prog["stacks"].target_map.stack(seen(prog, 1))
+        assert stack[0].startswith("do_unlinkat+"), stack
+        assert any("unlink" in name and "sys" in name for name in stack) and \
+            any(name.startswith("do_syscall_64+") for name in stack), stack
+        with pytest.raises(KeyError):
+            prog["stacks"].target_map.stack(seen(prog, 1) ^ 1)
+
+
 def test_sched_act(kernel):
     """An action behind a filter that matches everything: packets are dropped at lab1, or let through."""
     from .sources import udp

@@ -6,7 +6,9 @@ import pytest
 
 # the same tests as on the host, with the fixture below in the place of this machine's kernel
 from ..programs.test_cgroup_hooks import test_cgroup_device, test_it_goes_with_everything_in_it, test_sock_ops  # noqa: F401
+from ..programs.test_map_types import *  # noqa: F403
 from ..programs.test_net_hooks import *  # noqa: F403
+from ..programs.test_records import *  # noqa: F403
 from ..programs.trace_checks import *  # noqa: F403
 
 pytestmark = pytest.mark.vm
