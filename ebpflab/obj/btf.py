@@ -204,19 +204,29 @@ class Btf:
         return item.iter_unpack(self.data[at:at + item.size * count])
 
     def __iter__(self) -> Iterator[Type]:
-        """All types but void, in the order of their ids, those of the base first."""
-        return (self[id] for id in range(1, len(self)))
+        """All types but void, in the order of their ids, those of the base first. What is only passed by is not kept:
+        a kernel's types, decoded, are twenty times as large as their blob."""
+        if self.base is not None:
+            yield from self.base
+        for id, at in enumerate(self._offsets, self.first_id):
+            yield self._cache.get(id) or self._decode(id, at)
+
+    def of_kind(self, kind: int) -> Iterator[Type]:
+        """Its own types of one kind (not those of the base); the others are not decoded."""
+        info_word = struct.Struct(self.order + "I").unpack_from
+        for id, at in enumerate(self._offsets, self.first_id):
+            if info_word(self.data, at + 4)[0] >> 24 & 0x1F == kind:
+                yield self[id]
 
     @cached_property
-    def names(self) -> dict[str, tuple[int, ...]]:
+    def names(self) -> dict[str, list[int]]:
         """Name -> ids that carry it, base included."""
-        found: dict[str, tuple[int, ...]] = dict(self.base.names) if self.base else {}
+        found = {name: list(ids) for name, ids in self.base.names.items()} if self.base else {}
         pair = struct.Struct(self.order + "I").unpack_from
         for id, at in enumerate(self._offsets, self.first_id):
             (name_off,) = pair(self.data, at)
             if name_off:
-                name = self.string(name_off)
-                found[name] = (*found.get(name, ()), id)
+                found.setdefault(self.string(name_off), []).append(id)
         return found
 
     def find(self, name: str, *kinds: int) -> Type | None:

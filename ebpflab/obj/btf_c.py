@@ -7,14 +7,16 @@ place a member elsewhere than BTF says, unnamed bit fields fill the gap, or the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import contextmanager
 from functools import lru_cache
 
 from . import btf as b
-from .btf import Btf, Type
+from .btf import Btf, BtfError, Type
 
 _TAGGED = {b.STRUCT: "struct", b.UNION: "union", b.ENUM: "enum", b.ENUM64: "enum", b.FWD: "struct"}
 _QUALIFIERS = {b.CONST: "const", b.VOLATILE: "volatile", b.RESTRICT: "restrict"}
 _PADS = ((64, "long"), (32, "int"), (16, "short"), (8, "char"))
+_WIDE_GAP = 1 << 16  # bits
 #: names that a C compiler has already, with another layout than the kernel's machine
 _RENAMED = {"__builtin_va_list": "__kernel_va_list"}
 
@@ -29,6 +31,7 @@ class CPrinter:
         self._declared: set[str] = set()
         self._names: dict[int, str] = {}
         self._taken: dict[tuple[str, str], int] = {}
+        self._unnamed = 20 * len(types) + 1000  # bodies without a name that may be written: they can nest and repeat
         self._align = lru_cache(maxsize=None)(self._alignment)
         self._packed = lru_cache(maxsize=None)(self._is_packed)
 
@@ -96,7 +99,9 @@ class CPrinter:
             if by_value:  # the typedef may have been written when only a forward declaration was needed
                 self._need(found.type, True)
         elif kind in (b.STRUCT, b.UNION) and not found.name:
-            self._need_members(found)
+            if found.id not in self._done:  # what it needs was written when it was met first
+                self._need_members(found)
+                self._done.add(found.id)
         elif kind in (b.ENUM, b.ENUM64) or (by_value and kind in (b.STRUCT, b.UNION)):
             self.define(id)
         elif kind in _TAGGED and self.tag(found) not in self._declared:
@@ -146,6 +151,10 @@ class CPrinter:
 
     def body(self, found: Type, indent: str = "") -> str:
         """The definition of a struct, union or enum, without its semicolon."""
+        if not found.name:
+            self._unnamed -= 1
+            if self._unnamed < 0:
+                raise BtfError("types without names contain each other too often", 0)
         head = self.tag(found).rstrip()
         if found.kind in (b.ENUM, b.ENUM64):
             if not found.values:
@@ -170,12 +179,18 @@ class CPrinter:
         """Unnamed bit fields from bit ``at`` to ``wanted``, none where C's own alignment does it."""
         if member is not None and member.bits:
             unit = self.types.size(member.type) * 8
+            if not unit:
+                raise BtfError(f"bit field {member.name!r} has a type without size", 0)
             natural = at if at // unit == (at + member.bits - 1) // unit else -(-at // unit) * unit
         else:
             natural = -(-at // align) * align
         if natural == wanted or wanted <= at:
             return
         while at < wanted:
+            if wanted - at >= _WIDE_GAP and at % 8 == 0:  # nothing real: lines by the million if it were written out
+                yield f"{indent}\tchar __gap{at}[{(wanted - at) // 8}];\n"
+                at += (wanted - at) // 8 * 8
+                continue
             width, word = next(((w, t) for w, t in _PADS if at % w == 0 and w <= wanted - at), (0, ""))
             if not width:
                 width, word = min(8 - at % 8, wanted - at), "char"
@@ -229,19 +244,30 @@ _TAIL = """
 def c_type(types: Btf, name: str) -> str:
     """The definition of one type with all that it needs by value."""
     printer = CPrinter(types)
-    for id in types.names.get(name, ()):
-        printer.define(id)
+    with _ending():
+        for id in types.names.get(name, ()):
+            printer.define(id)
     return printer.text()
+
+
+@contextmanager
+def _ending():
+    """Types that contain themselves, which only damage makes, end in an error and not in Python's stack."""
+    try:
+        yield
+    except RecursionError:
+        raise BtfError("types contain each other without end", 0) from None
 
 
 def header(types: Btf) -> str:
     """``vmlinux.h``: every named type, in an order that compiles."""
     printer = CPrinter(types)
-    for found in types:
-        if found.kind in (b.STRUCT, b.UNION, b.ENUM, b.ENUM64, b.TYPEDEF) and found.name:
-            printer.define(found.id)
-    loose = _loose_enums(types)
-    return _HEAD + printer.text() + "\n".join(printer.body(found) + ";\n" for found in loose) + _TAIL
+    with _ending():
+        for found in types:
+            if found.kind in (b.STRUCT, b.UNION, b.ENUM, b.ENUM64, b.TYPEDEF) and found.name:
+                printer.define(found.id)
+        loose = "\n".join(printer.body(found) + ";\n" for found in _loose_enums(types))
+    return _HEAD + printer.text() + loose + _TAIL
 
 
 def _loose_enums(types: Btf) -> list[Type]:

@@ -17,10 +17,23 @@ def layout_of(types: Btf, id: int) -> lay.Layout:
 
     Pointers are ``u64``. Raises SpecError for what has no size (functions, forward declarations, void).
     """
-    return _layout(types, id, _DEEPEST)
+    return _Layouts(types).of(id, _DEEPEST)
 
 
-def _layout(types: Btf, id: int, deeper: int) -> lay.Layout:
+class _Layouts:
+    """Layouts of one question, each type made once: types that contain two of each other would double every level."""
+
+    def __init__(self, types: Btf):
+        self.types = types
+        self._made: dict[int, lay.Layout] = {}
+
+    def of(self, id: int, deeper: int) -> lay.Layout:
+        if id not in self._made:
+            self._made[id] = _layout(self, self.types, id, deeper)
+        return self._made[id]
+
+
+def _layout(made: _Layouts, types: Btf, id: int, deeper: int) -> lay.Layout:
     if deeper == 0:
         raise SpecError(f"type {id} is nested deeper than {_DEEPEST} levels")
     found = types[id]
@@ -35,10 +48,10 @@ def _layout(types: Btf, id: int, deeper: int) -> lay.Layout:
     if make is None:
         raise SpecError(f"type {id} ({found.kind_name} {found.name}) has no size",
                         hint="keys and values are made of integers, enums, arrays, structs and unions")
-    return make(types, found, deeper)
+    return make(made, found, deeper)
 
 
-def _integer(types: Btf, found: Type, deeper: int) -> lay.Layout:
+def _integer(made: _Layouts, found: Type, deeper: int) -> lay.Layout:
     if found.flags & b.INT_BOOL:
         return lay.SCALARS["bool"]
     if found.size == 1 and (found.flags & b.INT_CHAR or found.name == "char"):
@@ -48,30 +61,32 @@ def _integer(types: Btf, found: Type, deeper: int) -> lay.Layout:
     return lay.SCALARS[f"{'s' if found.signed else 'u'}{found.size * 8}"]
 
 
-def _pointer(types: Btf, found: Type, deeper: int) -> lay.Layout:
+def _pointer(made: _Layouts, found: Type, deeper: int) -> lay.Layout:
     return lay.SCALARS["u64"]
 
 
-def _float(types: Btf, found: Type, deeper: int) -> lay.Layout:
+def _float(made: _Layouts, found: Type, deeper: int) -> lay.Layout:
     return lay.SCALARS[f"f{found.size * 8}"] if found.size in (4, 8) else lay.opaque(found.size)
 
 
-def _enum(types: Btf, found: Type, deeper: int) -> lay.Layout:
+def _enum(made: _Layouts, found: Type, deeper: int) -> lay.Layout:
     names = tuple([(value, name) for name, value in found.values])
     return lay.Layout("enum", found.size, found.size, names=names, name=found.name)
 
 
-def _array(types: Btf, found: Type, deeper: int) -> lay.Layout:
-    return lay.array(_layout(types, found.type, deeper - 1), found.count)
+def _array(made: _Layouts, found: Type, deeper: int) -> lay.Layout:
+    return lay.array(made.of(found.type, deeper - 1), found.count)
 
 
-def _composite(types: Btf, found: Type, deeper: int) -> lay.Layout:
+def _composite(made: _Layouts, found: Type, deeper: int) -> lay.Layout:
     fields, align = [], 1
     for number, member in enumerate(found.members):
-        inner = _layout(types, member.type, deeper - 1)
+        inner = made.of(member.type, deeper - 1)
         align = max(align, inner.align)
         byte, bit = divmod(member.offset, 8)
         if member.bits:
+            if not inner.size:
+                raise SpecError(f"bit field {member.name!r} of {found.name!r} has a type without size")
             # the storage unit of a bit field is its type, at that type's alignment
             byte = member.offset // (inner.size * 8) * inner.size
             bit = member.offset - byte * 8

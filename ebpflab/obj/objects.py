@@ -85,8 +85,8 @@ def _with_sizes(data: bytes, parsed: Elf) -> bytes:
     patched = bytearray(data)
     sizes = {s.name: s for s in parsed.sections}
     offsets = {(s.section, s.name): s.value for s in parsed.symbols}
-    for found in types:
-        if found.kind != b.DATASEC or found.name not in sizes:
+    for found in types.of_kind(b.DATASEC):
+        if found.name not in sizes:
             continue
         section = sizes[found.name]
         at = types.offset_of(found.id)

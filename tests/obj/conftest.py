@@ -24,13 +24,13 @@ def compile_c(tmp_path_factory):
     return compile_
 
 
-@pytest.fixture(scope="session")
-def core_guest():
-    """A guest with another kernel than this machine's."""
+@pytest.fixture(scope="module", params=["6.1", "6.12"])
+def core_guest(request):
+    """Guests with other kernels than this machine's, one after the other."""
     from ebpflab.targets.registry import open_target
 
     from ..vm.conftest import needs_qemu
 
     needs_qemu()
-    with open_target("qemu") as target:
+    with open_target(f"qemu:{request.param}") as target:
         yield target

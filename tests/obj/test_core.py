@@ -325,5 +325,5 @@ def test_a_rejection_names_what_the_kernel_lacks(local):
 
 
 @pytest.mark.vm
-def test_one_object_fits_another_kernel(core_guest):
+def test_one_object_fits_other_kernels(core_guest):
     reads_as_its_types_say(core_guest)
