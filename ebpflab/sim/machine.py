@@ -27,6 +27,13 @@ PROMOTED = 20_000          # repetitions from which compiling to machine code pa
 _program_ids = itertools.count(1)
 
 
+def available_tiers() -> list[str]:
+    """The tiers that this installation can run, fastest first."""
+    from .jit import installed
+
+    return [tier for tier in TIERS[1:] if tier != "jit" or installed()]
+
+
 class Clock:
     """Simulated time in ns since boot. Every reading takes ``tick`` ns, so two runs see the same times."""
 
@@ -232,12 +239,7 @@ class Machine:
         ``tier``: interpreter, codegen, jit (needs llvmlite), or auto: codegen, and jit where it pays and is there.
         Raises Fault (instruction, registers, address), KernelError (EINVAL for a bad packet or context).
         """
-        if tier not in TIERS:
-            raise SpecError(f"unknown execution tier {tier!r}", hint="tiers: " + ", ".join(TIERS))
-        if not 0 <= cpu < self.cpus:
-            raise SpecError(f"CPU {cpu}: this machine has {self.cpus}, counted from 0")
-        if repeat < 1:
-            raise SpecError(f"repeat must be at least 1, not {repeat}")
+        self.check_run(tier, cpu, repeat)
         with self.lock:
             input_ = Input(program.spec.type, self.memory, bytes(data), bytes(ctx), ifindex or LOOPBACK)
             try:
@@ -246,18 +248,20 @@ class Machine:
                 input_.close()
                 self.memory.bury()
 
+    def check_run(self, tier: str, cpu: int, repeat: int) -> None:
+        """Raise SpecError for a run that cannot be asked for."""
+        if tier not in TIERS:
+            raise SpecError(f"unknown execution tier {tier!r}", hint="tiers: " + ", ".join(TIERS))
+        if not 0 <= cpu < self.cpus:
+            raise SpecError(f"CPU {cpu}: this machine has {self.cpus}, counted from 0")
+        if repeat < 1:
+            raise SpecError(f"repeat must be at least 1, not {repeat}")
+
     def execute(self, program: Program, input_: Input, repeat: int, cpu: int, tier: str, hook, budget: int) -> Result:
         """The part of ``run`` between making the input and giving it back. The caller holds the lock."""
         if tier == "auto":
             tier = self.choose(program, repeat, hook)
-        if tier == "jit":
-            engine = self.jit()
-        elif tier == "codegen":
-            engine = program.generated()
-        else:
-            from .interp import Interpreter
-
-            engine = Interpreter(hook)
+        engine = self.engine(program, tier, hook)
         run = Run(self, program, input_, cpu, budget, engine)
         start = time.perf_counter_ns()
         r0 = engine.start(run, repeat)
@@ -265,6 +269,22 @@ class Machine:
         packet, out = input_.results()
         return Result(r0 & bits.U32, packet, out, r0, budget - run.budget, repeat, elapsed // repeat, run.redirect,
                       tier)
+
+    def engine(self, program: Program, tier: str, hook=None):
+        """What runs programs in a tier (not ``auto``)."""
+        if tier == "jit":
+            return self.jit()
+        if tier == "codegen":
+            return program.generated()
+        from .interp import Interpreter
+
+        return Interpreter(hook)
+
+    def run_batch(self, program: Program, packets, **options):
+        """Many packets, one after the other; see ``sim.batch.run_batch``. Needs numpy."""
+        from .batch import run_batch
+
+        return run_batch(program, packets, **options)
 
     def choose(self, program: Program, repeat: int, hook=None) -> str:
         """The tier that ``auto`` is."""

@@ -13,7 +13,7 @@ from ..abi.verdicts import verdict
 from ..errors import KernelError, Rejected, SpecError, TargetError, Unsupported
 from ..obj import resolve
 from ..obj.vmlinux import HERE
-from ..sim import Machine
+from ..sim import Machine, available_tiers
 from ..sim.contexts import ETH_HLEN
 from ..sim.machine import Program
 from ..sim.maps import SimMap
@@ -146,13 +146,28 @@ class SimProgram(Closing):
         target.own(self)
 
     def run(self, data: bytes = b"", *, ctx: bytes = b"", repeat: int = 1, cpu: int = 0,
-            tier: str = "codegen") -> RunResult:
+            tier: str = "auto") -> RunResult:
         """A test run with the semantics of BPF_PROG_TEST_RUN; Fault if the program does what a machine must not.
 
-        ``tier``: ``codegen`` or ``interpreter``, with the same results.
+        ``tier``: interpreter, codegen or jit (needs llvmlite), with the same results; auto is codegen, and jit for
+        many repetitions where it is there.
         """
         done = self.target.machine.run(self.inside, data, ctx=ctx, repeat=repeat, cpu=cpu, tier=tier)
         return RunResult(done.retval, done.data, done.ctx, done.ns, repeat, verdict(self.spec.type, done.retval))
+
+    def run_many(self, packets, *, cpu: int = 0, tier: str = "auto", timing: bool = True, errors: str = "keep"):
+        """Run every packet once, in order: a DataFrame with a row a packet.
+
+        ``packets``: frames as bytes (or anything with ``bytes(packet)``), a two-dimensional uint8 array, or the path
+        of a pcap or pcapng file. Columns: ``verdict`` (``fault`` where it faulted), ``retval``, ``length`` of the
+        packet afterwards, ``insns`` executed, ``ns`` with ``timing``, ``fault`` (None or what happened).
+        ``attrs``: ``tier`` that ran it, ``seconds`` in all, ``maps``: name -> DataFrame of the entries that changed
+        (``key``, ``before``, ``after``, ``delta``). ``errors="raise"``: raise the first Fault instead.
+        """
+        from .batch import table
+
+        batch = self.target.machine.run_batch(self.inside, packets, cpu=cpu, tier=tier, timing=timing, errors=errors)
+        return table(self.spec, batch)
 
     def attach(self, where: AttachPoint) -> SimLink:
         """Hook it in: ``AttachPoint("xdp", {"net": target.net(), "dev": "lab1"})``."""
@@ -287,7 +302,7 @@ class SimTarget(Closing):
     @property
     def facts(self) -> Facts:
         return Facts(self.name, "", "ebpf", self.machine.cpus, False, False, False,
-                     {"tiers": ["codegen", "interpreter"], "budget": self.machine.budget})
+                     {"tiers": available_tiers(), "budget": self.machine.budget})
 
     def verify(self, spec: ProgramSpec, *, log_level: int = 2) -> Trace:
         """What ebpflab's own verifier says; its verdict can be ``unsupported``, which is neither yes nor no."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 from functools import lru_cache
 
 from . import state as s
 from .llvm import HOT, Module
 
+# what a program may read everywhere: x86 has its cycle counter, ARM only the steady one
+COUNTER = "llvm.readsteadycounter" if platform.machine().lower() in ("aarch64", "arm64") else "llvm.readcyclecounter"
 TEXT = f"""
-declare i64 @llvm.readcyclecounter()
+declare i64 @{COUNTER}()
+
+define i64 @counter() {{
+  %now = call i64 @{COUNTER}()
+  ret i64 %now
+}}
 
 define internal i1 @once(ptr %S, ptr %f, i64 %ctx, i64 %budget, ptr %r0) alwaysinline {{
   store i64 %budget, ptr %S
@@ -46,17 +54,17 @@ done:
   ret i64 %i
 }}
 
-; XDP packets in place: %starts and %lengths of each in %base, its page-table entry at %page, data_end's place in the
+; XDP packets in place: %starts and %lengths of each in %base, which is %page in the page table, data_end's place in the
 ; context at %end. Gives the number of the first packet that was not run to its end.
 define i64 @packets(ptr %S, ptr %f, i64 %ctx, i64 %budget, i64 %first, i64 %count, ptr %base, ptr %starts, ptr %lengths,
-                    ptr %page, ptr %end, ptr %retvals, ptr %cycles, ptr %insns) {{
+                    i64 %page, ptr %end, ptr %retvals, ptr %cycles, ptr %insns) {{
 entry:
   %r0 = alloca i64
   %pkp = getelementptr i64, ptr %S, i64 {s.PACKET}
   %plp = getelementptr i64, ptr %S, i64 {s.PACKET_LENGTH}
   %pap = getelementptr i64, ptr %S, i64 {s.PACKET_ADDRESS}
   %pa = load i64, ptr %pap
-  %limits = getelementptr i64, ptr %page, i64 1
+  %tp = getelementptr i64, ptr %S, i64 {s.TABLE}
   %timed = icmp ne ptr %cycles, null
   br label %loop
 loop:
@@ -72,7 +80,10 @@ run:
   %data = getelementptr i8, ptr %base, i64 %start
   store ptr %data, ptr %pkp
   store i64 %length, ptr %plp
-  store ptr %data, ptr %page
+  %table = load ptr, ptr %tp
+  %slot = getelementptr {{ptr, i64}}, ptr %table, i64 %page
+  %limits = getelementptr i64, ptr %slot, i64 1
+  store ptr %data, ptr %slot
   %high = shl i64 %length, 32
   %both = or i64 %high, %length
   store i64 %both, ptr %limits
@@ -81,7 +92,7 @@ run:
   store i32 %stop32, ptr %end
   br i1 %timed, label %before, label %plain
 before:
-  %began = call i64 @llvm.readcyclecounter()
+  %began = call i64 @{COUNTER}()
   br label %plain
 plain:
   %from = phi i64 [ 0, %run ], [ %began, %before ]
@@ -98,7 +109,7 @@ good:
   store i64 %used, ptr %ip
   br i1 %timed, label %after, label %next
 after:
-  %ended = call i64 @llvm.readcyclecounter()
+  %ended = call i64 @{COUNTER}()
   %taken = sub i64 %ended, %from
   %cp = getelementptr i64, ptr %cycles, i64 %i
   store i64 %taken, ptr %cp
@@ -119,12 +130,13 @@ def driver() -> Driver:
 
 
 class Driver:
-    """``repeat`` and ``packets`` as Python callables."""
+    """``repeat``, ``packets`` and ``counter`` (ticks of the processor's clock) as Python callables."""
 
     def __init__(self) -> None:
         self._module = Module(TEXT, HOT)
         number, place = ctypes.c_uint64, ctypes.c_void_p
         self.repeat = ctypes.CFUNCTYPE(number, place, number, number, number, number, place)(
             self._module.address("repeat"))
-        self.packets = ctypes.CFUNCTYPE(number, place, number, number, number, number, number, *[place] * 8)(
+        self.counter = ctypes.CFUNCTYPE(number)(self._module.address("counter"))
+        self.packets = ctypes.CFUNCTYPE(number, place, *[number] * 5, *[place] * 3, number, *[place] * 4)(
             self._module.address("packets"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections.abc import Callable
 
 from ...errors import EbpflabError, Fault
 from ...isa import bits
@@ -56,9 +57,11 @@ class Engine:
         self.run: Run | None = None
         self.error: BaseException | None = None
         self._programs: weakref.WeakValueDictionary[int, Program] = weakref.WeakValueDictionary()
-        self._level, self._round = FAST, 0
+        self.level, self._round = FAST, 0
         self._window: object = None
         self._meta = 0
+        #: called when a helper is called in a round that it was not called in before
+        self.on_round: Callable[[], None] | None = None
 
     # -- compiling ----------------------------------------------------------------------------
 
@@ -89,7 +92,7 @@ class Engine:
                 level = HOT if spent > HOT_AFTER else FAST
                 if done and (repeat - done) * max(run.allowed - run.budget, 1) > HOT_AFTER:
                     level = HOT
-                native, self._level = self.native(program, level), level
+                native, self.level = self.native(program, level), level
                 chunk = 1 if not done else min(repeat - done, max(CHUNK // max(run.allowed - run.budget, 1), 1))
                 count = driver().repeat(self.place, native.addresses[0], run.ctx, run.allowed, chunk, ctypes.byref(r0))
                 run.budget = self.left()
@@ -117,7 +120,7 @@ class Engine:
         self._packet()
 
     def leave(self) -> None:
-        self.run = self.error = self._window = None
+        self.run = self.error = self._window = self.on_round = None
 
     def left(self) -> int:
         return ctypes.c_int64(self.state[s.BUDGET]).value
@@ -180,6 +183,8 @@ class Engine:
         if self.state[s.ROUND] != self._round:
             self._round = self.state[s.ROUND]
             run.begin(run.program)
+            if self.on_round is not None:
+                self.on_round()
         run.depth = where & 0xFF
         run.program = self._programs[where >> 8]
         return run
@@ -215,7 +220,7 @@ class Engine:
             if target is None:
                 return 0
             run.program = target
-            return self.native(target, self._level).addresses[0]
+            return self.native(target, self.level).addresses[0]
         except BaseException as error:
             return self._fails(error)
 
