@@ -97,6 +97,7 @@ class KeptMachine(QemuMachine):
             told = json.loads(line)
             if "ready" in told:
                 self.how, self.took = told["ready"], told["seconds"]
+                self._attach()
                 return
             if "error" in told:
                 raise TargetError(told["error"], where=told.get("where"), hint=told.get("hint"))

@@ -44,17 +44,19 @@ class Zygote:
 
     def welcome(self, reading, writing):
         """Talk to one client up to the point where an agent can take over; False if there is none to serve."""
-        source = Source(reading)
-        hello = source.message("sha")
-        set_clock_and_seed(hello)
-        nonce = {"nonce": hello["nonce"]}
-        self.shell = hello if "shell" in hello else None
-        if self.shell:
-            say(writing, dict(nonce, ok=True))
-            return True
-        say(writing, dict(nonce, have=self.sha == hello["sha"], python=sys.version.split()[0]))
-        while source.message("go")["nonce"] != hello["nonce"]:
-            pass
+        source, hello = Source(reading), {"nonce": None}
+        reply = source.message("sha")
+        while "go" not in reply or reply["nonce"] != hello["nonce"]:
+            if "sha" in reply and reply["nonce"] != hello["nonce"]:      # else it repeats itself
+                hello = reply        # the client before may have given up
+                set_clock_and_seed(hello)
+                nonce = {"nonce": hello["nonce"]}
+                self.shell = hello if "shell" in hello else None
+                if self.shell:
+                    say(writing, dict(nonce, ok=True))
+                    return True
+                say(writing, dict(nonce, have=self.sha == hello["sha"], python=sys.version.split()[0]))
+            reply = source.message("sha", "go")
         if self.sha != hello["sha"]:
             try:
                 self.load(hello["sha"], source.exactly(hello["size"]))
@@ -99,8 +101,8 @@ class Source:
     def __init__(self, fd):
         self.fd, self.held = fd, b""
 
-    def message(self, key):
-        """The next message that has ``key``, whatever a dead client left before it."""
+    def message(self, *keys):
+        """The next message that has one of ``keys``, whatever a dead client left before it."""
         while True:
             while b"\n" not in self.held:
                 self.held = self.held[-65536:] + self.more(65536)
@@ -111,7 +113,7 @@ class Source:
                     message = json.loads(line[at + len(MAGIC):])
                 except ValueError:
                     continue
-                if "nonce" in message and key in message:
+                if "nonce" in message and any(key in message for key in keys):
                     return message
 
     def exactly(self, size):
