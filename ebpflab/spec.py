@@ -73,7 +73,7 @@ def map_spec(name: str, type: str, key: str | int = "", value: str | int = "", m
             raise SpecError(f"map {name!r}: a {type} map has a {what} of {need} bytes, not {size}")
         if need is None and size == 0:
             raise SpecError(f"map {name!r}: a {type} map needs a {what} type")
-    if max_entries < 1 and type not in ("sk_storage", "inode_storage", "task_storage", "cgrp_storage"):
+    if max_entries < 1 and not type.endswith("_storage"):       # one value for each object
         raise SpecError(f"map {name!r}: max_entries must be at least 1, not {max_entries}")
     if max_entries >= 1 << 32:
         raise SpecError(f"map {name!r}: max_entries is a number of 32 bits, {max_entries} does not fit")

@@ -1,1 +1,5 @@
-"""Rejections explained: the catalogue, the chain of proof, witnesses."""
+"""Rejections explained: the catalogue, the chain of proof, needed against known, and inputs that break a program."""
+
+from .explanation import Explanation, explain
+
+__all__ = ["Explanation", "explain"]

@@ -48,8 +48,8 @@ class Entry:
     ``says``, ``needs``, ``known``, ``asm`` and ``c`` are templates (``string.Template``) over the message's parts and
     what the trace knows (``explain.facts``). ``reg`` is the register in question where the message does not name it.
     ``harm``: how a run shows that the rejection is right (one of ``HARMS``), or a sentence on why no run can.
-    ``trigger`` is assembly that causes it, "" where that takes BTF or maps that assembly cannot declare; see
-    ``program``.
+    ``flow``: is it about a value whose history can be followed? ``trigger`` is assembly that causes it, "" where that
+    takes BTF or maps that assembly cannot declare; see ``program``.
     """
 
     id: str
@@ -67,6 +67,7 @@ class Entry:
     harm: str = "fault"
     reg: int | None = None
     repeat: int = 0
+    flow: bool = True
 
     @property
     def program(self) -> str:
@@ -164,4 +165,6 @@ def _parts(hit: re.Match) -> dict[str, int | str]:
 
 def fill(template: str, facts: Mapping[str, object]) -> str:
     """A template with what is known filled in; what is not known stays visible as ``…``."""
-    return re.sub(r"\$\w+", "…", Template(template).safe_substitute(facts))
+    text = re.sub(r"\$\w+", "…", Template(template).safe_substitute(facts))
+    text = re.sub(r"(?<![\w-])1 byte\(s\)", "1 byte", text)
+    return text.replace("byte(s)", "bytes")

@@ -1,0 +1,105 @@
+"""The catalogue: every entry is found by its own message and no other, and its program causes it here and in Linux."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ebpflab.asm import assemble
+from ebpflab.errors import SpecError
+from ebpflab.explain.catalogue import HARMS, KINDS, Entry, compiled, entries, entry, fill, find, matches
+from ebpflab.verify import verify
+
+ENTRIES = entries()
+TRIGGERED = [each for each in ENTRIES if each.trigger]
+#: entries whose trigger our verifier has no verdict on yet; when it gets one, the test below says so
+UNSUPPORTED = {"stack-uninit", "lock-map", "dynptr-state"}
+SLOW = {"limit-instructions"}
+PARAMETERS = [pytest.param(each, id=each.id, marks=[pytest.mark.slow] if each.id in SLOW else []) for each in TRIGGERED]
+DOCS = Path(__file__).parents[2] / "docs" / "rejections.md"
+
+
+def example(text: str) -> str:
+    """A line that a message template describes."""
+    values = {"number": "7", "hex": "ff", "word": "word", "sign": "+=", "insn": "ALU", "paren": "(0x0; 0xff)",
+              "text": "some text", "line": " R1=ctx()", "ornull": "sock_or_null", "nonnull": "pkt_end", "sock": "sock"}
+    return re.sub(r"<\w+(?::(\w+))?>", lambda token: values[token[1] or "number"], text)
+
+
+def test_ids_are_unique_and_every_field_is_filled():
+    for each in ENTRIES:
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", each.id)
+        for text in (each.title, each.says, each.why, each.needs, each.known, each.asm, each.c, each.lesson):
+            assert text.strip(), each.id
+        assert each.harm in HARMS or " " in each.harm, each.id
+    assert entry("packet-range").theme == "packet"
+    with pytest.raises(SpecError, match="no rejection 'packet-rang'"):
+        entry("packet-rang")
+
+
+@pytest.mark.parametrize("each", ENTRIES, ids=lambda e: e.id)
+def test_every_message_of_an_entry_leads_to_it_alone(each: Entry):
+    for message in each.messages:
+        lines = tuple(example(message.text).split("\n"))
+        assert [match.entry.id for match in matches(lines)] == [each.id], message.text
+
+
+def test_messages_are_literal_but_for_their_placeholders():
+    pattern = compiled("R<reg> pointer <sign:sign> pointer (<a>) R<reg>?")
+    assert pattern.fullmatch("R1 pointer += pointer (-3) R1?")
+    assert not pattern.fullmatch("R1 pointer += pointer (-3) R2?")
+    assert not pattern.fullmatch("R1 pointer += pointer (x) R1?")
+    assert set(KINDS) >= {"number", "word", "text"}
+
+
+def test_the_longest_run_of_last_lines_decides():
+    alone = find(("R2 offset is outside of the packet",))
+    both = find(("a line before", "invalid access to packet, off=1 size=8, R2(id=0,off=1,r=8)",
+                 "R2 offset is outside of the packet"))
+    assert (alone.entry.id, both.entry.id) == ("packet-at-end", "packet-range")
+    assert dict(both.parts) == {"off": 1, "size": 8, "reg": 2, "id": 0, "at": 1, "limit": 8}
+    assert len(both.lines) == 2
+    assert find(("more than one arg with ref_obj_id R2 2 2processed 8 insns (limit 1000000) max",)).entry.id \
+        == "reference-two"
+    assert find(("some line that no verifier prints",)) is None
+    assert find(()) is None
+
+
+def test_old_spellings_lead_to_the_same_entry():
+    old = {"R0 invalid mem access 'inv'": "scalar-access", "Unreleased reference id=2 alloc_insn=6": "reference-leak",
+           "At program exit the register R0 has value (0x2; 0x0) should have been in (0x0; 0x1)": "return-range",
+           "unknown func bpf_xdp_adjust_head#44": "helper-type", "bpf_spin_unlock is missing": "lock-missing-unlock",
+           "invalid stack off=-520 size=8": "stack-write-range",
+           "invalid indirect read from stack R2 off -8+0 size 8": "stack-uninit"}
+    for line, id in old.items():
+        match = find((line,))
+        assert match.entry.id == id
+        assert match.message.until
+
+
+def test_templates_leave_no_name_behind():
+    assert fill("R$reg of $what: $n byte(s), $one byte(s)", {"reg": 2, "n": 8, "one": 1}) == "R2 of …: 8 bytes, 1 byte"
+
+
+@pytest.mark.parametrize("each", PARAMETERS)
+def test_our_verifier_rejects_the_trigger_with_the_entry_s_message(each: Entry):
+    trace = verify(assemble(each.program), log_level=0)
+    if each.id in UNSUPPORTED:
+        assert trace.verdict.result == "unsupported", "take it out of UNSUPPORTED"
+        return
+    assert trace.verdict.result == "reject"
+    assert [match.entry.id for match in matches(trace.verdict.error_lines)] == [each.id], trace.verdict.error_lines
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("each", PARAMETERS)
+def test_this_kernel_rejects_the_trigger_with_the_entry_s_message(local, each: Entry):
+    trace = local.verify(assemble(each.program), log_level=1)
+    assert trace.verdict.result == "reject"
+    assert [match.entry.id for match in matches(trace.verdict.error_lines)] == [each.id], trace.verdict.error_lines
+
+
+def test_the_page_of_rejections_is_current():
+    from ebpflab.explain.page import page
+
+    assert DOCS.read_text() == page(), "python -m ebpflab.explain.page > docs/rejections.md"
