@@ -85,11 +85,21 @@ def asm(file: File, *, out: Out = "-", syntax: Syntax = "auto",
 
 
 @app.command
-def verify(file: File, *, type: str = "", target: str = "sim", program: Program = "", log: bool = False,
-           json_: Annotated[bool, Parameter(name="--json")] = False):
-    """Verify FILE on a target; show every step (--log: the log in the kernel's own format)."""
+def verify(file: File = "", *, type: str = "", target: str = "sim", program: Program = "", log: bool = False,
+           json_: Annotated[bool, Parameter(name="--json")] = False, records: str = "", out: Out = "", jobs: int = 1,
+           report: bool = False):
+    """Verify FILE on a target; show every step (--log: the log in the kernel's own format).
+
+    --records F.jsonl.gz --out OUT.jsonl verifies every program of a file of records instead, on --jobs processes;
+    --report compares with what the records say.
+    """
     from . import lab
     from .view.text import trace_text
+
+    if records:
+        return _records(records, out, jobs, report)
+    if not file:
+        raise EbpflabError("nothing to verify", where="verify", hint="name a file, or --records F.jsonl.gz")
 
     trace = lab.verify(_program(file, type, program=program, target=target), target=target)
     if json_:
@@ -100,6 +110,36 @@ def verify(file: File, *, type: str = "", target: str = "sim", program: Program 
     else:
         print(trace_text(trace))
     return {"accept": 0, "reject": 1}.get(trace.verdict.result, 2)
+
+
+def _records(file: str, out: str, jobs: int, report: bool) -> int:
+    """Exit status 1 if a verdict differs from the record's."""
+    from tqdm import tqdm
+
+    from .verify.records import verify_file
+
+    with tqdm(unit=" programs", disable=None) as bar:
+        agreement = verify_file(file, out or None, jobs=jobs, report=report,
+                                progress=lambda done: bar.update(done - bar.n))
+    if report:
+        print(agreement)
+    return 1 if any(what.startswith("wrong") for what in agreement.differences) else 0
+
+
+@app.command
+def explain(file: File, *, type: str = "", target: str = "sim", program: Program = "",
+            json_: Annotated[bool, Parameter(name="--json")] = False):
+    """Why FILE is rejected: the rule, what was known and what was needed, how it came to that, and the fix."""
+    from . import lab
+    from .explain import explain as explained
+
+    trace = lab.verify(_program(file, type, program=program, target=target), target=target)
+    if trace.verdict.result != "reject":
+        print(trace)
+        return 0 if trace.ok else 2
+    found = explained(trace)
+    print(json.dumps(found.to_dict()) if json_ else found)
+    return 1
 
 
 @app.command

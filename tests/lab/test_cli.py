@@ -1,5 +1,6 @@
 """The command line: results on stdout, errors on stderr in a few lines, exit status 0, 1 or 2."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -84,3 +85,37 @@ def test_bytes_that_are_no_instruction(tmp_path):
     path.write_bytes(b"\xff" * 8)
     done = ebpflab("disasm", path)
     assert done.returncode == 2 and "instruction 0" in done.stderr.decode()
+
+
+def test_explain_says_the_rule_and_the_fix(tmp_path, source):
+    bad = tmp_path / "bad.s"
+    bad.write_text("r0 = r3\nexit\n")
+    done = ebpflab("explain", bad)
+    assert done.returncode == 1
+    for words in ("R3 !read_ok", "register-unset", "fix in assembly", "instruction 0"):
+        assert words in done.stdout.decode()
+    assert json.loads(ebpflab("explain", bad, "--json").stdout)["id"] == "register-unset"
+    assert ebpflab("explain", source).returncode == 0
+
+
+def test_records_are_verified_and_compared(tmp_path):
+    record = {"id": 7, "prog": "p", "prog_type": 6, "expected_attach_type": 0, "license": "GPL", "prog_flags": 0,
+              "maps": [], "func_info": [], "btf_sha": None, "tier": "A"}
+    lines = [{**record, "id": 1, "insns": "b7000000020000009500000000000000", "verdict": "accept", "error_lines": [],
+              "stats": {"processed": 2}},
+             {**record, "id": 2, "insns": "bf300000000000009500000000000000", "verdict": "reject",
+              "error_lines": ["R3 !read_ok"], "stats": {"processed": 1}},
+             {**record, "id": 3, "insns": "9500000000000000"}]
+    path, out = tmp_path / "some.jsonl.gz", tmp_path / "out.jsonl"
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    done = ebpflab("verify", "--records", path, "--out", out, "--jobs", 2, "--report")
+    assert done.returncode == 0, done.stderr
+    found = {row["id"]: row for row in map(json.loads, out.read_text().splitlines())}
+    assert {n: (r["verdict"], r["error"], r["processed"]) for n, r in found.items()} == {
+        1: ("accept", "", 2), 2: ("reject", "R3 !read_ok", 1), 3: ("reject", "R0 !read_ok", 1)}
+    assert "processed 2 insns" in found[1]["log"] and found[2]["seconds"] >= 0
+
+
+def test_verify_needs_something_to_verify():
+    done = ebpflab("verify")
+    assert done.returncode == 2 and b"nothing to verify" in done.stderr
