@@ -4,7 +4,10 @@
 // kernel -> page   {op: "bokeh"} + gzip of bokeh.min.js      if the page has none, from the installed bokeh package
 //                  {op: "data", seq, mode, columns, rows, …} + one float64 block; mode "reset" starts over
 //                  {op: "status", …}                         counters, state, reason
+//                                                           (comes every half second while the chart is live)
 // page -> kernel   hello, ready, gone, ack, pause, resume, stop
+
+const SILENCE = 6; // seconds without a word from a live chart's kernel, then the page says so
 
 const ICONS = {
   pause: '<svg viewBox="0 0 16 16"><path d="M4 3h3v10H4zM9 3h3v10H9z"/></svg>',
@@ -103,13 +106,29 @@ class View {
     const have = library(version) !== null || packed?.byteLength > 0;
     if (have) this.begin(packed);
     this.send("ready", { bokeh: have });
+    this.timer = setInterval(() => this.listen(), 1000);
+  }
+
+  // A kernel that was restarted or died cannot say good-bye.
+  listen() {
+    const { state } = this.root.dataset, seconds = (performance.now() - this.heard) / 1000;
+    if (state !== "live" || seconds < SILENCE) return;
+    this.root.dataset.state = "silent";
+    this.status.replaceChildren(element("span", "dot"), document.createTextNode("no answer"));
+    this.reason.textContent = "The notebook's kernel is busy, or was restarted; after a restart, run the cell again.";
   }
 
   begin(packed) {
     this.ready ??= load(this.model.get("bokeh"), packed).then(() => this.embed()).catch((error) => this.fail(error));
   }
 
-  send(op, more = {}) { this.model.send({ op, view: this.id, ...more }); }
+  send(op, more = {}) {
+    try {
+      this.model.send({ op, view: this.id, ...more });
+    } catch (error) {
+      console.debug(`ebpflab: ${op} not sent: ${error.message}`);   // the kernel is gone, and so is who would hear it
+    }
+  }
 
   build(el) {
     const root = (this.root = element("div", "ebpflab-chart", el));
@@ -141,6 +160,7 @@ class View {
 
   async receive(message, buffers) {
     if (message.view && message.view !== this.id) return;
+    this.heard = performance.now();
     if (message.op === "bokeh") this.begin(buffers[0]);
     else if (message.op === "status") this.report(message);
     else if (message.op === "data") {
@@ -282,6 +302,7 @@ class View {
 
   close() {
     this.gone = true;
+    clearInterval(this.timer);
     this.unfollow?.();
     this.model.off("msg:custom", this.listener);
     this.figure?.document?.clear?.();

@@ -172,6 +172,21 @@ def test_a_dead_target_is_told_and_a_reload_brings_the_chart_back(lab_page):
         assert re.search("the guest panicked", page.locator(".ebpflab-chart .reason").inner_text())
 
 
+def test_a_chart_whose_kernel_was_restarted_says_so_and_its_cell_can_be_run_again(lab_page):
+    with lab_page([SOURCE, "chart = live.watch(protocols, every=0.1)\nchart"]) as lab:
+        page = lab.page
+        lab.run(0)
+        lab.run(1)
+        wait_until_live(page)
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        page.wait_for_selector(".ebpflab-chart[data-state=silent]", timeout=30_000)
+        assert "restarted" in page.locator(".ebpflab-chart .reason").inner_text()
+        lab.run(0)
+        lab.run(1)
+        wait_until_live(page)
+        changes(page)
+
+
 def test_run_all_with_a_long_cell_behind_the_chart(lab_page):
     """The page cannot ask for anything while the kernel is busy: the chart comes and moves all the same."""
     with lab_page([SOURCE, "chart = live.watch(protocols, every=0.1, rate=True)\nchart", "time.sleep(12)"]) as lab:
