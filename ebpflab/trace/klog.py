@@ -53,7 +53,7 @@ _NOTES = re.compile("|".join((
 #: lines before the first step or between functions; they stay in ``Trace.log``
 _PREAMBLE = re.compile("|".join((
     r"func#\d+ @\d+$", r"Live regs before insn:$", r"Global function \S*\(\) doesn't return scalar\.",
-    r"arg#\d+ reference type\('.*'\) size cannot be determined: -\d+$", r"stack depth [\d+]+", r"insns processed",
+    r"arg#\d+ reference type\('.*'\) size cannot be determined: -\d+$", r"insns processed",
     r"jump out of range from insn \d+ to \d+ is ok$", r"subprog \d+ ",
 )))
 #: errors of the checks on the whole program, after the last instruction was walked (``bpf_check``)
@@ -147,6 +147,8 @@ class Reader:
             self.known()
             self.walk.new_function(line)
             self.between = line.startswith("Func")
+        elif line.startswith("stack depth "):      # level 4: statistics, after the error
+            pass
         elif _PREAMBLE.match(line):
             self.known()
         elif match := _PROCESSED.match(line):
