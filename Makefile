@@ -12,7 +12,7 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 .PHONY: lab test bench lint clean
 
 lab: $(VENV)/.lab
-	$(VENV)/bin/jupyter lab --port=$(PORT) $(ROOT) $(ARGS) notebooks/00.00-start-here.ipynb
+	$(VENV)/bin/jupyter lab --port=$(PORT) $(ROOT) --LabApp.default_url=/lab/tree/notebooks/00.00-start-here.ipynb $(ARGS)
 
 test: $(VENV)/.test
 	tools/debian-packages test

@@ -66,3 +66,10 @@ def test_everything_the_browser_needs_is_offline():
     remote = re.compile(r"""(?:src|href|import)\s*[=(]?\s*["']https?://|from\s+["']https?://|@import\s+url""")
     for path in tracked("ebpflab/*.js", "ebpflab/*.css", "ebpflab/*.html", "ebpflab/**/*.js", "ebpflab/**/*.css"):
         assert not remote.search(path.read_text()), f"{path.relative_to(ROOT)} loads from the network"
+
+
+def test_the_lab_starts_on_the_first_notebook_also_where_a_browser_elsewhere_opens_the_address():
+    shown = subprocess.run(["make", "-n", "lab", "ARGS=--no-browser", "PORT=8890"], cwd=ROOT, capture_output=True,
+                           text=True, check=True).stdout
+    page, = re.findall(r"--LabApp\.default_url=/lab/tree/(\S+)", shown)
+    assert (ROOT / page).exists() and "--port=8890" in shown and "--no-browser" in shown
