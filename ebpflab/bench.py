@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 #: an xorshift generator: arithmetic where every instruction waits for the one before
 ALU = """
@@ -143,7 +145,8 @@ class _Kernel:
         from .errors import EbpflabError
         from .kernel.session import Session
 
-        self.why, self.session = "", None
+        self.why = ""
+        self.session: Any = None
         try:
             self.session = Session()
             if not self.session.facts()["jit"]:
@@ -186,8 +189,7 @@ def exec() -> list[dict]:
                                     peer and peer * 1e9, less=True))
                     continue
                 program.run(packet, tier=tier, repeat=times)
-                mean = best(lambda p=program, t=tier, n=times: p.run(packet, tier=t, repeat=n),
-                            ROUNDS if tier == "jit" else 3) / times
+                mean = best(partial(program.run, packet, tier=tier, repeat=times), ROUNDS if tier == "jit" else 3) / times
                 rows.append(row(f"{name}, {tier}, a run", mean * 1e9, "ns", kernel.name, peer and peer * 1e9,
                                 less=True))
                 rows.append(row(f"{name}, {tier}", insns / mean / 1e6, "M insn/s", kernel.name,
@@ -218,7 +220,7 @@ def _batches(kernel: _Kernel, packet: bytes) -> list[dict]:
         array = np.tile(np.frombuffer(packet, np.uint8), (BATCH, 1))
         for _ in range(10):
             machine.run_batch(program, array, tier="jit")
-        rate = BATCH / best(lambda m=machine, p=program, a=array: m.run_batch(p, a, tier="jit", copy=False), 20) / 1e6
+        rate = BATCH / best(partial(machine.run_batch, program, array, tier="jit", copy=False), 20) / 1e6
         peer = kernel.seconds(spec, packet, 200_000)
         rows.append(row(f"{name}, batch of {len(spec.insns)} insns", rate, "M packet/s", kernel.name,
                         peer and 1e-6 / peer, less=False))
@@ -239,8 +241,11 @@ def _compiling() -> list[dict]:
     machine = Machine()
     per = 1e3 / (len(spec.insns) / 100)
     codegen = best(lambda: machine.load(spec).generated(), 3) * per
+    def compile_(level: int) -> None:
+        machine.jit().native(machine.load(spec), level)
+
     rows = []
     for name, level in (("jit fast", FAST), ("jit -O2", HOT)):
-        taken = best(lambda v=level: machine.jit().native(machine.load(spec), v), 3) * per
+        taken = best(partial(compile_, level), 3) * per
         rows.append(row(f"compile 100 insns, {name}", taken, "ms", "codegen", codegen, less=True))
     return rows

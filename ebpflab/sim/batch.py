@@ -103,7 +103,8 @@ def run_batch(program: Program, packets, *, cpu: int = 0, budget: int | None = N
 
     if tier == "auto":
         tier = "jit" if count >= NATIVE_FROM and jit.installed() and machine.memory.journal is None else "codegen"
-    whole, after = True, {}
+    whole = True
+    after: dict[int, bytes] = {}
     with machine.lock:
         before = {name: one.read() for name, one in program.maps.items() if one.spec.type in COMPARED}
         start = time.perf_counter()
@@ -113,7 +114,7 @@ def run_batch(program: Program, packets, *, cpu: int = 0, budget: int | None = N
             ticks = np.zeros(count, np.uint64) if timing else None
             each = PacketLoop(program, base, starts, lengths, retvals, insns, ticks).run(
                 cpu, budget or machine.budget, ifindex or LOOPBACK, failed)
-            if timing:
+            if ns is not None and ticks is not None:
                 ns[:] = ticks * each
         else:
             whole = False

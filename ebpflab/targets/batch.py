@@ -66,4 +66,5 @@ def _value(spec: MapSpec, raw: bytes | None, cpus: int) -> int | bytes | None:
         return None if raw is None else _number(raw)
     stride = round_up(spec.value_size)
     each = [_number(raw[at:at + spec.value_size]) for at in range(0, cpus * stride, stride)]
-    return sum(each) if all(isinstance(one, int) for one in each) else raw
+    numbers = [one for one in each if isinstance(one, int)]
+    return sum(numbers) if len(numbers) == cpus else raw

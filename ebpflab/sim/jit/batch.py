@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ...errors import Fault
 from ..contexts import Input
@@ -13,8 +14,7 @@ from ..memory import PACKET_PAGES
 from . import state as s
 from .driver import driver
 from .emit import TAIL_CALL
-from .engine import HOT_AFTER
-from .llvm import FAST, HOT
+from .engine import level_for
 
 AT_ONCE = 1 << 16     # packets between two looks at Ctrl-C
 DATA_END = 4          # of xdp_md
@@ -48,9 +48,10 @@ class PacketLoop:
             engine.enter(run)
             engine.on_round = self._expose
             ticks, clock, at = driver().counter(), time.perf_counter_ns(), 0
+            ahead = 0
             while at < count:
                 upto = min(at + AT_ONCE, count) if at else 1
-                done = self._loop(run, at, upto)
+                done = self._loop(run, at, upto, level_for(self.program, self.program.spent + ahead))
                 if done < upto:
                     self._expose()
                     fault = engine.failure(run)
@@ -59,8 +60,7 @@ class PacketLoop:
                     failed(done, fault)
                     done += 1
                 self.program.spent += int(self.insns[at:done].sum())
-                if not at and int(self.insns[0]) * count > HOT_AFTER:
-                    self.program.spent += HOT_AFTER
+                ahead = (count - done) * int(self.insns[at])
                 at = done
                 memory.bury()
             return (time.perf_counter_ns() - clock) / max(driver().counter() - ticks, 1)
@@ -73,10 +73,10 @@ class PacketLoop:
         start = int(self.starts[number])
         return self._bytes[start:start + int(self.lengths[number])]
 
-    def _loop(self, run: Run, at: int, upto: int) -> int:
+    def _loop(self, run: Run, at: int, upto: int, level: int) -> int:
         """Packets ``at`` to ``upto``; the number of the first that was not run to its end."""
         engine, state = self.engine, self.engine.state
-        engine.level = HOT if self.program.spent > HOT_AFTER else FAST
+        engine.level = level
         code = engine.native(self.program, engine.level).addresses[0]
         self._began = (state[s.ROUND] + 1, at)
         return driver().packets(
@@ -88,4 +88,5 @@ class PacketLoop:
         """Python is about to look: make the present packet the frame's window and its page's buffer."""
         number, packet = self._began
         view = self._packet(packet + self.engine.state[s.ROUND] - number)
-        self.input.frame.window = self.machine.memory.views[PACKET_PAGES[0]] = view
+        frame: Any = self.input.frame
+        frame.window = self.machine.memory.views[PACKET_PAGES[0]] = view

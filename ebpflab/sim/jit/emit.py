@@ -7,8 +7,6 @@ stack, context and XDP packet at known offsets directly.
 
 from __future__ import annotations
 
-import ctypes
-
 from ...isa import bits
 from ..codegen.facts import State, flow, successors
 from ..decode import Code
@@ -17,8 +15,8 @@ from ..machine import Program
 from ..maps import Array, Hash
 from ..memory import OFFSET, PAGE_BITS
 from . import state as s
-from .index import FREE, LONGEST_KEY, MULTIPLIER, USED, Index
-from .text import INTRINSICS, Writer, arithmetic, atomic, byte_order, condition
+from .index import LONGEST_KEY, find_function
+from .text import INTRINSICS, Writer, arithmetic, atomic, byte_order, condition, pointer
 
 TAIL_CALL, LOOKUP = 12, 1
 MAX_DIRECT = 1 << 20         # packet offsets up to here are added without a carry
@@ -58,10 +56,6 @@ ask:
 """
 
 
-def pointer(address: int) -> str:
-    return f"inttoptr (i64 {address} to ptr)"
-
-
 class Emitter:
     """``text()`` is the module. ``callbacks`` are host addresses of Python functions: reach, helper, tail, packet."""
 
@@ -81,7 +75,7 @@ class Emitter:
         """The look-up function of a hash map; made once a module."""
         name = f"@find_{found.id}"
         if name not in self.globals:
-            self.globals[name] = _find_function(name, found, self.indexes(found))
+            self.globals[name] = find_function(name, found.spec.key_size, self.indexes(found))
         return name
 
 
@@ -103,7 +97,7 @@ class _Function:
 
     def _leaders(self) -> tuple[set[int], set[int]]:
         """First slots of basic blocks, and those that a jump back reaches."""
-        leaders, heads = {self.start}, set()
+        leaders, heads = {self.start}, set[int]()
         for pc in self.states:
             code = self.codes[pc]
             following = successors(code)
@@ -384,11 +378,7 @@ class _Function:
         """bpf_map_lookup_elem on an array or hash that is known here, without leaving native code."""
         kind, address = known[1]
         found = self.program.machine.map_at.get(address) if kind == "k" else None
-        if isinstance(found, Array):
-            emit = self._array_element
-        elif type(found) is Hash and found.spec.key_size <= LONGEST_KEY:
-            emit = self._hash_value
-        else:
+        if not isinstance(found, Array) and not (type(found) is Hash and found.spec.key_size <= LONGEST_KEY):
             return False
         w, size = self.w, found.spec.key_size
         where, off = known[2]
@@ -400,7 +390,10 @@ class _Function:
             key, there = w.op(f"call ptr @reach_read(ptr %S, i64 {w.register(2)}, i64 {size})"), w.label()
             w.branch(w.op(f"icmp ne ptr {key}, null"), there, slow)
             w.start(there)
-        emit(found, key, join, slow)
+        if isinstance(found, Array):
+            self._array_element(found, key, join, slow)
+        else:
+            self._hash_value(found, key, join)
         w.start(slow)     # a bad key, or an element that no program touched yet
         w.set(0, self._python("helper", code, f"i64 {code.imm}"))
         w.go(join)
@@ -432,56 +425,8 @@ class _Function:
         w.start(there)
         w.go(join)
 
-    def _hash_value(self, found: Hash, key: str, join: str, slow: str) -> None:
+    def _hash_value(self, found: Hash, key: str, join: str) -> None:
         w = self.w
         copy = w.state(s.CPU) if found.per_cpu else "0"
         w.set(0, w.op(f"call i64 {self.module.find(found)}(ptr {key}, i64 {copy})"))
         w.go(join)
-
-
-def _find_function(name: str, found: Hash, index: Index) -> str:
-    """Probes the map's index (``index``): the value's simulated address, or 0."""
-    w = Writer()
-    w.put(f"define internal i64 {name}(ptr %key, i64 %copy) {{")
-    w.start("entry")
-    words, at, size = [], 0, found.spec.key_size
-    while at < size:
-        word, shift = "0", 0
-        while at < size and shift < 64:
-            width = next(one for one in (8, 4, 2, 1) if one <= size - at and shift + one * 8 <= 64)
-            place = w.op(f"getelementptr i8, ptr %key, i64 {at}")
-            part = w.wide(w.op(f"load i{width * 8}, ptr {place}, align 1"), width * 8)
-            part = w.op(f"shl i64 {part}, {shift}") if shift else part
-            word = w.op(f"or i64 {word}, {part}") if shift else part
-            at, shift = at + width, shift + width * 8
-        words.append(word)
-    value = "0"
-    for word in words:
-        value = w.op(f"mul i64 {w.op(f'xor i64 {value}, {word}')}, {MULTIPLIER}")
-        value = w.op(f"xor i64 {value}, {w.op(f'lshr i64 {value}, 32')}")
-    head = pointer(ctypes.addressof(index.head))
-    mask = w.op(f"load i64, ptr {head}")
-    slots = w.op(f"load ptr, ptr {w.op(f'getelementptr i64, ptr {head}, i64 1')}")
-    first = w.op(f"and i64 {value}, {mask}")
-    w.go("probe")
-    w.start("probe")
-    w.put(f"%at = phi i64 [ {first}, %entry ], [ %following, %next ]")
-    slot = w.op(f"getelementptr i64, ptr {slots}, i64 {w.op(f'mul i64 %at, {index.stride}')}")
-    state = w.op(f"load i64, ptr {slot}")
-    w.branch(w.op(f"icmp eq i64 {state}, {FREE}"), "absent", "compare")
-    w.start("compare")
-    same = w.op(f"icmp eq i64 {state}, {USED}")
-    for number, word in enumerate(words, 1):
-        have = w.op(f"load i64, ptr {w.op(f'getelementptr i64, ptr {slot}, i64 {number}')}")
-        same = w.op(f"and i1 {same}, {w.op(f'icmp eq i64 {have}, {word}')}")
-    w.branch(same, "found", "next")
-    w.start("next")
-    w.put(f"%step = add i64 %at, 1\n%following = and i64 %step, {mask}")
-    w.go("probe")
-    w.start("found")
-    place = w.op(f"add i64 %copy, {1 + len(words)}")
-    value = w.op(f"getelementptr i64, ptr {slot}, i64 {place}")
-    w.put(f"ret i64 {w.op(f'load i64, ptr {value}')}")
-    w.start("absent")
-    w.put("ret i64 0\n}")
-    return "\n".join(w.lines)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 from ...errors import EbpflabError, Fault
 from ...isa import bits
@@ -23,12 +24,18 @@ from .emit import Emitter, facts
 from .index import Index
 from .llvm import FAST, HOT, Module
 
-HOT_AFTER = 2_000_000          # instructions: at some ns each, about what -O2 takes to compile
+HOT_AFTER = 100_000            # instructions run for each of the program's: about what -O2 takes to compile
+LEAST_HOT = 2_000_000
 CHUNK = 1 << 22                # instructions between two looks at Ctrl-C
 _number = ctypes.c_uint64
 _REACH = ctypes.CFUNCTYPE(_number, ctypes.c_void_p, _number, _number, _number)
 _CALL = ctypes.CFUNCTYPE(_number, ctypes.c_void_p, *[_number] * 7)
 _FUNCTION = ctypes.CFUNCTYPE(_number, ctypes.c_void_p, *[_number] * 6)
+
+
+def level_for(program: Program, insns: int) -> int:
+    """HOT for a program that runs so many instructions in all."""
+    return HOT if insns > max(LEAST_HOT, HOT_AFTER * len(program.image.codes)) else FAST
 
 
 class Native:
@@ -54,7 +61,7 @@ class Engine:
         self._keep = (_REACH(self._reach), _CALL(self._helper), _CALL(self._tail), _CALL(self._load_packet))
         self.callbacks = {name: ctypes.cast(function, ctypes.c_void_p).value or 0 for name, function in
                           zip(("reach", "helper", "tail", "packet"), self._keep, strict=True)}
-        self.run: Run | None = None
+        self.run: Any = None          # the Run that callbacks work on
         self.error: BaseException | None = None
         self._programs: weakref.WeakValueDictionary[int, Program] = weakref.WeakValueDictionary()
         self.level, self._round = FAST, 0
@@ -89,9 +96,8 @@ class Engine:
         try:
             while done < repeat:
                 spent = program.spent
-                level = HOT if spent > HOT_AFTER else FAST
-                if done and (repeat - done) * max(run.allowed - run.budget, 1) > HOT_AFTER:
-                    level = HOT
+                ahead = (repeat - done) * max(run.allowed - run.budget, 1) if done else 0
+                level = level_for(program, spent + ahead)
                 native, self.level = self.native(program, level), level
                 chunk = 1 if not done else min(repeat - done, max(CHUNK // max(run.allowed - run.budget, 1), 1))
                 count = driver().repeat(self.place, native.addresses[0], run.ctx, run.allowed, chunk, ctypes.byref(r0))
@@ -179,7 +185,7 @@ class Engine:
 
     def _begin(self, where: int) -> Run:
         """The run, on its present round; ``where``: program id and depth."""
-        run = self.run
+        run: Run = self.run
         if self.state[s.ROUND] != self._round:
             self._round = self.state[s.ROUND]
             run.begin(run.program)

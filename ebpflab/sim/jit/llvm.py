@@ -20,7 +20,7 @@ def installed() -> bool:
 def _host():
     """(llvmlite.binding, target, CPU name, CPU features) of this machine."""
     try:
-        import llvmlite.binding as llvm
+        import llvmlite.binding as llvm  # type: ignore[import-untyped]
     except ImportError as error:
         raise Unsupported(f"the JIT tier needs llvmlite: {error}", hint='pip install "ebpflab[jit]"') from None
     llvm.initialize_native_target()

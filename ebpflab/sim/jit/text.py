@@ -7,6 +7,11 @@ from itertools import count
 from ..decode import Code
 
 
+def pointer(address: int) -> str:
+    """A host address as an IR constant."""
+    return f"inttoptr (i64 {address} to ptr)"
+
+
 class Writer:
     """Lines of one function. ``op`` gives the name of a new value; registers are allocas, which LLVM takes apart."""
 
