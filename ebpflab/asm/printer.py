@@ -86,6 +86,8 @@ def line(insns: Sequence[Insn], pc: int, *, syntax: str = "kernel", maps: Sequen
         if op is not None and op.kind == "end":         # a width that there is not is printed as it stands
             word = "bswap" if insn.opcode & 7 == ALU64 else op.verb
             return f"({insn.opcode:02x}) r{insn.dst} = {word}{insn.imm} r{insn.dst}"
+        if insn.opcode == 0xBC and insn.off == 32:      # there is none, the log prints it as a sign extension
+            return f"(bc) w{insn.dst} = (s32)w{insn.src}"
     if op is None:
         return _bytes(insn)
     env = Names(maps, kfuncs=kfuncs) if maps or kfuncs else _PLAIN

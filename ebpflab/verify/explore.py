@@ -333,6 +333,8 @@ class Run:
         cls, code = insn.opcode & 7, insn.opcode & 0xF0
         if cls in (bits.ALU, bits.ALU64):
             word = {bits.NEG: "BPF_NEG", bits.END: "BPF_END", bits.MOV: "BPF_MOV"}.get(code, "BPF_ALU")
+        elif insn.opcode == bits.JMP | bits.JCOND:
+            return env.reject(f"invalid may_goto imm {insn.imm}", EINVAL)
         elif cls in (bits.JMP, bits.JMP32):
             word = {bits.CALL: "BPF_CALL", bits.EXIT: "BPF_EXIT", bits.JA: "BPF_JA"}.get(code, "BPF_JMP/JMP32")
         else:
