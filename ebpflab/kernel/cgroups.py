@@ -68,6 +68,10 @@ class Cgroup(syscall.Fd):
             raise
         self.id = os.stat(self.path).st_ino
 
+    def entrance(self) -> syscall.Fd:
+        """Its cgroup.procs, open for writing: who writes 0 there is in it."""
+        return syscall.Fd(os.open(f"{self.path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
+
     def processes(self) -> list[int]:
         return [int(pid) for pid in explain.read(f"{self.path}/cgroup.procs").split()]
 
@@ -82,9 +86,10 @@ class Cgroup(syscall.Fd):
     __del__ = close
 
 
-def command(argv: Sequence[str], *, group: Cgroup | None = None, namespace: syscall.Fd | None = None,
-            data: bytes = b"", seconds: float = 10.0) -> dict:
-    """Run a command to its end, at most ``seconds``, in a cgroup and a network namespace; it dies with us.
+def command(argv: Sequence[str], *, procs: int = -1, namespace: syscall.Fd | None = None, data: bytes = b"",
+            seconds: float = 10.0) -> dict:
+    """Run a command to its end, at most ``seconds``; it dies with us. ``procs``: a cgroup's file of that name, open
+    for writing; ``namespace``: a network namespace.
 
     -> {"status" (exit status, -signal), "out", "err", "seconds"}; KernelError ETIMEDOUT if it had to be ended.
     """
@@ -93,7 +98,6 @@ def command(argv: Sequence[str], *, group: Cgroup | None = None, namespace: sysc
                           call="command")
     if not argv or not shutil.which(argv[0]):
         raise KernelError(f"there is no command {argv[0] if argv else ''!r} here", errno=E.ENOENT, call="command")
-    procs = os.open(f"{group.path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) if group else -1
 
     def enter() -> None:                         # in the child, between fork and exec
         _prctl(_PDEATHSIG, signal.SIGKILL)       # its parent is the thread below, which waits for it
@@ -113,8 +117,4 @@ def command(argv: Sequence[str], *, group: Cgroup | None = None, namespace: sysc
                                   call="command") from None
         return {"status": process.returncode, "out": out, "err": err, "seconds": time.monotonic() - start}
 
-    try:
-        return netns.inside(namespace, run) if namespace else netns.in_thread(run)
-    finally:
-        if procs >= 0:
-            os.close(procs)
+    return netns.inside(namespace, run) if namespace else netns.in_thread(run)

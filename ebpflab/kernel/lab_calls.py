@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno as E
-from contextlib import ExitStack, nullcontext
+import os
+from contextlib import ExitStack
 
 from ..errors import KernelError
-from . import cgroups, guest, hooks, ids, labnet, links, sockets, xsk
+from . import cgroups, guest, hooks, ids, labnet, links, sockets, syscall, xsk
 
 
 class LabCalls:
@@ -79,10 +80,18 @@ class LabCalls:
 
         -> {"status" (exit status, or -signal), "out", "err": bytes, "seconds"}
         """
-        with self._use(net, "net") if net else nullcontext() as network, \
-                self._use(cgroup, "cgroup") if cgroup else nullcontext() as group:
-            return cgroups.command([str(word) for word in argv], group=group, data=data, seconds=seconds,
-                                   namespace=network.namespace(end) if network else None)
+        with ExitStack() as held:                # our own descriptors: others may use both while it runs
+            namespace = procs = None
+            if net:
+                with self._use(net, "net") as network:
+                    namespace = syscall.Fd(os.dup(network.namespace(end).fd))
+                held.callback(namespace.close)
+            if cgroup:
+                with self._use(cgroup, "cgroup") as group:
+                    procs = group.entrance()
+                held.callback(procs.close)
+            return cgroups.command([str(word) for word in argv], procs=procs.fd if procs else -1, data=data,
+                                   seconds=seconds, namespace=namespace)
 
     # sockets
 

@@ -130,6 +130,12 @@ def inside(where: Mapping, function, *args):
     return function(*args)
 
 
+def undo(where: Mapping, function, *args) -> None:
+    """``inside`` for what takes an attachment away; a network that was closed has taken it away already."""
+    if where.get("net") is None or where["net"].namespaces:
+        inside(where, function, *args)
+
+
 def device(where: Mapping) -> int:
     """The index of ``dev`` in this thread's namespace."""
     return rtnetlink.index(where.get("dev", ""))

@@ -73,7 +73,8 @@ for path in pins:
     target.unpin(path)
 assert target.pins() == []
 import os
-assert not set(os.listdir("/sys/fs/bpf")) - {"progs.debug", "maps.debug"}, os.listdir("/sys/fs/bpf")   # the kernel's own
+left = set(os.listdir("/sys/fs/bpf")) - {"progs.debug", "maps.debug"}    # these are the kernel's own
+assert not left, left
 try:
     target.get("/sys/fs/bpf/lab/prog")
 except KernelError as error:

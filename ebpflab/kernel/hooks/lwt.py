@@ -14,7 +14,7 @@ import struct
 from functools import partial
 from pathlib import Path
 
-from ..links import Hook, Link, inside, whole
+from ..links import Hook, Link, inside, undo, whole
 from ..rtnetlink import NESTED, attr, route, text
 
 _BPF, _SEG6_LOCAL = 6, 7                                   # enum lwtunnel_encap_types
@@ -54,7 +54,7 @@ def _make(encap, program, where: dict) -> Link:
 
     inside(where, put)
     made = Link()
-    made.undo.callback(inside, where, partial(route, to, dev, via, add=False))
+    made.undo.callback(undo, where, partial(route, to, dev, via, add=False))
     return made
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from functools import partial
 
-from ..links import Hook, Link, bpf_link, choose, device, inside, whole
+from ..links import Hook, Link, bpf_link, choose, device, inside, undo, whole
 from ..netlink_tc import add_action, add_filter, clsact, remove_clsact, remove_filter
 
 _TCX = {"ingress": 46, "egress": 47}             # BPF_TCX_INGRESS, BPF_TCX_EGRESS
@@ -30,13 +30,13 @@ def _filter(add, program, where: dict) -> Link:
     def put() -> Link:
         index, made = device(where), Link()
         if clsact(index):
-            made.undo.callback(inside, where, remove_clsact, index)
+            made.undo.callback(undo, where, remove_clsact, index)
         try:
             add(index, direction, priority, handle, program.fd, program.name or "bpf")
         except BaseException:
             made.close()
             raise
-        made.undo.callback(inside, where, partial(remove_filter, index, direction, priority, handle, add.kind))
+        made.undo.callback(undo, where, remove_filter, index, direction, priority, handle, add.kind)
         return made
 
     return inside(where, put)
