@@ -86,14 +86,20 @@ def machine(libvirt, home):
                 virsh("vol-delete", "--pool", "default", volume)
 
 
-@pytest.fixture
-def clean(machine):
-    """The guest's kernel has afterwards what it had before."""
+@pytest.fixture(scope="module")
+def watcher(machine):
+    """An agent of our own that looks at what the others leave."""
     from ebpflab.targets.vagrant import open as open_vagrant
 
+    with open_vagrant("lts") as target:
+        yield target
+
+
+@pytest.fixture
+def clean(machine, watcher):
+    """The guest's kernel has afterwards what it had before."""
     def ids():
-        with open_vagrant("lts") as target:
-            return {kind: target.session.ids(kind) for kind in ("map", "link")}
+        return {kind: watcher.session.ids(kind) for kind in ("map", "link")}
 
     before = ids()
     yield machine

@@ -84,8 +84,9 @@ def test_it_is_a_machine_with_a_kernel_of_its_own(clean):
 
 @pytest.mark.vm
 @pytest.mark.slow
-def test_two_notebooks_on_one_machine_each_have_an_agent(clean):
-    with open_vagrant("lts") as first, open_vagrant("lts") as second:
+def test_two_notebooks_on_one_machine_each_have_an_agent(clean, watcher):
+    second = watcher
+    with open_vagrant("lts") as first:
         assert first.session.agent["pid"] != second.session.agent["pid"]
         with first.load(assemble(XDP_COUNT, type="xdp")) as program:
             assert program.maps["counts"].id in second.session.ids("map")
@@ -94,7 +95,7 @@ def test_two_notebooks_on_one_machine_each_have_an_agent(clean):
 
 @pytest.mark.vm
 @pytest.mark.slow
-def test_kill_9_of_the_client_leaves_nothing_in_the_guest(clean):
+def test_kill_9_of_the_client_leaves_nothing_in_the_guest(clean, watcher):
     code = """
 import sys, time
 from ebpflab import assemble
@@ -109,15 +110,14 @@ time.sleep(600)
     client.stdin.write(XDP_COUNT)
     client.stdin.close()
     number = int(client.stdout.readline())
-    with open_vagrant("lts") as target:
-        assert number in target.session.ids("prog")
-        client.send_signal(signal.SIGKILL)
-        client.wait()
-        client.stdout.close()
-        end = time.monotonic() + 20
-        while number in target.session.ids("prog"):
-            assert time.monotonic() < end, "the agent outlives its client"
-            time.sleep(0.2)
+    assert number in watcher.session.ids("prog")
+    client.send_signal(signal.SIGKILL)
+    client.wait()
+    client.stdout.close()
+    end = time.monotonic() + 20
+    while number in watcher.session.ids("prog"):
+        assert time.monotonic() < end, "the agent outlives its client"
+        time.sleep(0.2)
 
 
 @pytest.mark.vm
