@@ -7,13 +7,15 @@ Every rule of the verifier is a function that takes the ``Env`` (``struct bpf_ve
 from __future__ import annotations
 
 from ..errors import Unsupported
-from ..isa import Insn, Op, op_of
+from ..isa import Insn, Op, bits, op_of
+from ..obj.btf import Btf
 from ..spec import MapSpec, ProgramSpec
 from .cfg import Shape
 from .liveness import StackLiveness
 from .log import Log
 from .scalar import Scalar
 from .signature import Signatures
+from .special import LOCKS, special_fields
 from .state import Frame, Jump, State
 from .value import ANY, NOT_INIT, STACK, Reg
 
@@ -38,13 +40,17 @@ class Stop(Exception):
 class Map:
     """A map as the verifier needs it. Two maps are the same only if they are the same object."""
 
-    __slots__ = ("content", "flags", "inner", "key_size", "max_entries", "name", "number", "spec", "type", "value_size")
+    __slots__ = ("content", "flags", "inner", "key_size", "locked", "max_entries", "name", "number", "spec",
+                 "special", "type", "value_size")
 
-    def __init__(self, spec: MapSpec, name: str = ""):
+    def __init__(self, spec: MapSpec, name: str = "", btf: Btf | None = None):
         self.spec, self.name, self.type, self.number = spec, name, spec.type, spec.row.number
         self.key_size, self.value_size = spec.key_size, spec.value_size
         self.max_entries, self.flags = spec.max_entries, spec.flags
-        self.inner = Map(spec.inner) if spec.inner else None     # the kernel keeps no name for it
+        self.inner = Map(spec.inner, "", btf) if spec.inner else None     # the kernel keeps no name for it
+        #: fields that programs may not touch; is there a lock among them?
+        self.special = special_fields(btf, spec.btf_value) if btf and spec.btf_value else ()
+        self.locked = any(field.kind in LOCKS for field in self.special)
         #: bytes of the only value of a map that nobody can change any more, None otherwise
         self.content: bytes | None = None
         if spec.frozen and spec.flags & 1 << 7:
@@ -68,7 +74,9 @@ class Env:
         self.spec, self.shape, self.log, self.maps, self.signatures = spec, shape, log, maps, signatures
         self.limit, self.cpus = limit, cpus
         self.insns: tuple[Insn, ...] = spec.insns
-        self.ops: list[Op | None] = [op_of(insn) for insn in spec.insns]
+        # nothing checks the offset of an exit
+        self.ops: list[Op | None] = [op_of(insn._replace(off=0) if insn.opcode == bits.JMP | bits.EXIT else insn)
+                                     for insn in spec.insns]
         self.type, self.attach = spec.type, spec.attach_type
         flags = spec.flags
         self.strict = bool(flags & STRICT_ALIGNMENT) and not flags & ANY_ALIGNMENT
@@ -105,6 +113,12 @@ class Env:
     def reject(self, line: str, errno: int = EACCES) -> Stop:
         """Log why and give the exception to raise."""
         self.say(line)
+        return Stop(errno)
+
+    def reject_without_newline(self, line: str, errno: int = EACCES) -> Stop:
+        """Some of the kernel's messages lack the line's end; what is printed next is part of the line."""
+        self.messages.append(line)
+        self.log.write(line)
         return Stop(errno)
 
     def unsupported(self, feature: str) -> Unsupported:

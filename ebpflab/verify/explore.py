@@ -15,7 +15,8 @@ from ..abi.helpers import prototype
 from ..asm import line as insn_line
 from ..errors import Unsupported
 from ..isa import Insn, Op, bits, rows
-from ..spec import ProgramSpec
+from ..obj.btf import Btf
+from ..spec import MapSpec, ProgramSpec
 from ..trace import Stats, Verdict
 from . import alu, call, cfg, depth, helper, jump, memory, prune
 from .cfg import Refused, Shape
@@ -105,7 +106,8 @@ class Run:
         cfg.find_live(shape, self._arity)
         if self.log.level >= 2:
             self._log_live()
-        self.env = Env(spec, shape, self.log, tuple(Map(each, each.name) for each in spec.maps), self.signatures,
+        btf = Btf(spec.btf) if spec.btf and any(_has_btf(each) for each in spec.maps) else None
+        self.env = Env(spec, shape, self.log, tuple(Map(each, each.name, btf) for each in spec.maps), self.signatures,
                        self.limit, self.cpus)
 
     def _check_supported(self) -> None:
@@ -328,7 +330,7 @@ class Run:
             env.regs[insn.dst] = Reg(MAP_VALUE, off=env.insns[env.pc + 1].imm, data=bpf_map)
 
     @staticmethod
-    def _reserved(env: Env, insn) -> Stop:
+    def _reserved(env: Env, insn: Insn) -> Stop:
         """An encoding that is no instruction, in the words that the kernel has for it."""
         cls, code = insn.opcode & 7, insn.opcode & 0xF0
         if cls in (bits.ALU, bits.ALU64):
@@ -337,6 +339,12 @@ class Run:
             return env.reject(f"invalid may_goto imm {insn.imm}", EINVAL)
         elif cls in (bits.JMP, bits.JMP32):
             word = {bits.CALL: "BPF_CALL", bits.EXIT: "BPF_EXIT", bits.JA: "BPF_JA"}.get(code, "BPF_JMP/JMP32")
+            if word == "BPF_JMP/JMP32":
+                env.source(insn.dst)
+        elif insn.opcode & 0xE7 == bits.STX | bits.ATOMIC:
+            if any(row.fixed.get("imm") == insn.imm for row in rows(bits.STX | bits.ATOMIC | bits.DW)):
+                return env.reject("invalid atomic operand size", EINVAL)
+            return env.reject(f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & 0xFFFF_FFFF:02x}", EINVAL)
         else:
             wide = "BPF_LD_IMM64" if insn.opcode == 0x18 else "BPF_LD_[ABS|IND]"
             word = {bits.STX: "BPF_STX", bits.ST: "BPF_ST", bits.LD: wide}[cls]
@@ -362,8 +370,8 @@ class Run:
         counts = (f"processed {stats.processed} insns (limit {LIMIT}) max_states_per_insn "
                   f"{stats.max_states_per_insn} total_states {stats.total_states} peak_states "
                   f"{stats.peak_states} mark_read {stats.mark_read}\n")
-        if result == "reject":
-            error = messages[-1] if messages else ""
+        if result == "reject" and messages:
+            error = messages[-1]
         self.log.write(counts)
         verdict = Verdict(result, NAME, error, messages if result == "reject" else (),
                           self.steps[-1][0] if self.steps else None, errno, stats)
@@ -376,6 +384,10 @@ def _snapshot(state: State) -> tuple:
     if len(frames) == 1:
         return ((frames[0].regs[:], frames[0].stack),)
     return tuple([(frame.regs[:], frame.stack) for frame in frames])
+
+
+def _has_btf(spec: MapSpec) -> bool:
+    return bool(spec.btf_value) or (spec.inner is not None and _has_btf(spec.inner))
 
 
 _LATER = ("6.19",)      # first releases after the one that is modelled

@@ -150,7 +150,7 @@ def _special(env: Env, call: Call) -> None:
         raise env.reject("write into map forbidden")
     if name == "tail_call":
         if bpf_map is None or bpf_map.type != "prog_array":
-            raise env.reject("expected prog array map for tail call", EINVAL)
+            raise env.reject_without_newline("expected prog array map for tail call", EINVAL)
         index = env.regs[3].const
         if index is not None and index < bpf_map.max_entries:
             precision.mark(env, 3)
@@ -191,7 +191,7 @@ def _argument(env: Env, call: Call, regno: int, arg: Arg) -> None:
         call.release = regno
     if reg.ref:
         if call.ref:
-            raise env.reject(f"more than one arg with ref_obj_id R{regno} {reg.ref} {call.ref}")
+            raise env.reject_without_newline(f"more than one arg with ref_obj_id R{regno} {reg.ref} {call.ref}")
         call.ref = reg.ref
     check = _CHECKS.get(kind)
     if check is not None:
@@ -369,7 +369,8 @@ def _result(env: Env, call: Call) -> Reg:
         type, data = MEM | RINGBUF | flags, call.size
     else:
         raise env.unsupported(f"helper bpf_{proto.name} (result {ret.kind})")
-    id = env.new_id() if flags else 0
+    locked = ret.kind == "map_value" and data.locked
+    id = env.new_id() if flags or locked else 0
     ref = 0
     if proto.name in _CASTS:
         ref = call.ref

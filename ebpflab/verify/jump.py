@@ -237,7 +237,8 @@ def null_checked(state: State, checked: Reg, is_null: bool) -> None:
         if is_null:
             return reg.retyped(SCALAR, 0, 0)
         made = not_null(reg)
-        return made.linked(0)
+        # values with a lock are told apart by their ids
+        return made if made.type == MAP_VALUE and made.data.locked else made.linked(0)
 
     each_reg(state, settle)
 

@@ -8,6 +8,7 @@ from . import context, stack, tnum
 from .call import forget_arguments, no_references
 from .env import EINVAL, ENOTSUPP, MAX_VAR_OFF, Env, Stop
 from .scalar import S64_MIN, s32, sign_extended, truncated
+from .special import POINTER_TAGS
 from .value import (
     ANY,
     ARENA,
@@ -122,6 +123,18 @@ def map_access(env: Env, regno: int, off: int, size: int, write: bool, zero_ok: 
     if not write and bpf_map.flags & WRONLY_PROG:
         raise env.reject(f"read from map forbidden, value_size={bpf_map.value_size} off={off} size={size}")
     inside_region(env, regno, off, size, bpf_map.value_size, zero_ok)
+    if bpf_map.special:
+        _no_special(env, env.regs[regno], off, size)
+
+
+def _no_special(env: Env, reg: Reg, off: int, size: int) -> None:
+    """Locks, timers and their like belong to the kernel (``check_map_access``)."""
+    low, high = off + reg.num.smin, off + reg.num.umax + size
+    for field in reg.data.special:
+        if low < field.offset + field.size and field.offset < high:
+            if field.kind in POINTER_TAGS:
+                raise env.unsupported(f"pointers kept in maps ({field.kind})")
+            raise env.reject(f"{field.kind} cannot be accessed directly by load/store")
 
 
 def plain_offset(env: Env, reg: Reg, regno: int, fixed_ok: bool = False) -> None:
