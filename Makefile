@@ -9,7 +9,7 @@ PORT ?= 8888
 ARGS ?=
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: lab test bench lint clean
+.PHONY: lab test bench screenshots lint clean
 
 lab: $(VENV)/.lab
 	$(VENV)/bin/jupyter lab --port=$(PORT) $(ROOT) --LabApp.default_url=/lab/tree/notebooks/00.00-start-here.ipynb $(ARGS)
@@ -21,6 +21,9 @@ test: $(VENV)/.test
 bench: $(VENV)/.test
 	tools/debian-packages test
 	$(PY) -m pytest tests/benchmarks -m benchmark -s $(ARGS)
+
+screenshots: $(VENV)/.test
+	EBPFLAB_SCREENSHOTS=docs/screenshots $(PY) -m pytest tests/browser/test_start_here.py
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -31,10 +31,15 @@ def test_a_new_user_sees_a_program_verified_and_a_chart_that_moves(tmp_path):
             stepper.locator("[tabindex='0'], input[type=range]").first.focus()
             page.keyboard.press("ArrowRight")
             page.wait_for_function("([el, was]) => el.innerText !== was", arg=[stepper.element_handle(), before])
-            page.screenshot(path=shots / "start-here.png")
 
             counter = page.locator(".ebpflab:has(input[type=range])").nth(2)
-            counter.scroll_into_view_if_needed()
+            counter.locator("[tabindex='0'], input[type=range]").first.focus()
+            for _ in range(8):  # to where the key is put on the stack
+                page.keyboard.press("ArrowRight")
+            assert counter.locator(".cell.changed").count(), "the step changed something, and it is marked"
+            counter.evaluate("el => el.scrollIntoView({block: 'center'})")
+            page.wait_for_timeout(300)
+            page.screenshot(path=shots / "start-here.png")
             counter.screenshot(path=shots / "stepper.png")
 
             assert not page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count()
