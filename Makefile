@@ -1,15 +1,18 @@
 # make lab    a JupyterLab with the first notebook open     (ARGS=--no-browser PORT=8890)
 # make test   everything that is tested, and a table of what was not
 # make bench  the benchmarks, each beside a peer
+# make campaign  100,000 generated programs: our verifier, this kernel's, the simulator   (FIRST=0 COUNT=100000)
 # make lint | check | clean
 
 VENV ?= .venv
 PY   := $(VENV)/bin/python
 PORT ?= 8888
 ARGS ?=
+FIRST ?= 0
+COUNT ?= 100000
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: lab test bench screenshots lint clean
+.PHONY: lab test bench campaign screenshots lint clean
 
 lab: $(VENV)/.lab
 	$(VENV)/bin/jupyter lab --port=$(PORT) $(ROOT) --LabApp.default_url=/lab/tree/notebooks/00.00-start-here.ipynb $(ARGS)
@@ -24,6 +27,10 @@ bench: $(VENV)/.test
 
 screenshots: $(VENV)/.test
 	EBPFLAB_SCREENSHOTS=docs/screenshots $(PY) -m pytest tests/browser/test_start_here.py
+
+campaign: $(VENV)/.test
+	mkdir -p artifacts
+	nice -n 10 $(PY) -m tests.soundness.campaign --first $(FIRST) --count $(COUNT) --out artifacts/campaign.jsonl $(ARGS)
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
