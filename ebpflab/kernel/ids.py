@@ -13,7 +13,8 @@ from . import explain, syscall
 WALKS = {"prog": "PROG_GET_NEXT_ID", "map": "MAP_GET_NEXT_ID", "btf": "BTF_GET_NEXT_ID", "link": "LINK_GET_NEXT_ID"}
 
 #: kind -> command that opens one by its id
-OPENS = {"prog": "PROG_GET_FD_BY_ID", "map": "MAP_GET_FD_BY_ID", "link": "LINK_GET_FD_BY_ID"}
+OPENS = {"btf": "BTF_GET_FD_BY_ID", "prog": "PROG_GET_FD_BY_ID", "map": "MAP_GET_FD_BY_ID",
+         "link": "LINK_GET_FD_BY_ID"}
 #: enum bpf_link_type -> name, and what the first words of its own part of struct bpf_link_info are
 LINK_TYPES = {
     1: ("raw_tracepoint", ()), 2: ("tracing", ("attach_type", "target_obj_id", "target_btf_id")),
@@ -114,6 +115,17 @@ def everything(kind: str) -> list[dict]:
             if error.errno != E.ENOENT:
                 raise
     return found
+
+
+def btf(id: int) -> bytes:
+    """The types with that id, as they were loaded."""
+    held = open_id("btf", id)
+    layout = _INFO["BTF"]
+    room = ctypes.create_string_buffer(max(info("btf", held.fd)["btf_size"], 1))
+    again = layout.pack({"btf": syscall.address(room), "btf_size": len(room)})
+    syscall.bpf("OBJ_GET_INFO_BY_FD", bpf_fd=held.fd, info_len=layout.size, info=syscall.address(again))
+    held.close()
+    return room.raw
 
 
 def dump(fd: int) -> dict:

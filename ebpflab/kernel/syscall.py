@@ -69,6 +69,8 @@ RAW_TRACEPOINT_OPEN 17
 BTF_LOAD 18
      0 u64 btf             8 u64 btf_log_buf    16 u32 btf_size       20 u32 btf_log_size
     24 u32 btf_log_level
+BTF_GET_FD_BY_ID 19
+     0 u32 btf_id
 MAP_LOOKUP_AND_DELETE_ELEM 21
      0 u32 map_fd          8 u64 key            16 u64 value          24 u64 flags
 MAP_FREEZE 22

@@ -15,8 +15,8 @@ _WAIT = 1.0                 # seconds that one reading may wait
 class WatchCalls:
     """Mixed into ``session.Session``, whose ``_use`` and ``_add`` it works with."""
 
-    CALLS = ("ring_open", "ring_read", "perf_open", "perf_read", "symbols", "infos", "dump", "stats_enable", "pin",
-             "pin_get", "unpin", "pins")
+    CALLS = ("ring_open", "ring_read", "perf_open", "perf_read", "symbols", "infos", "dump", "btf_get",
+             "stats_enable", "pin", "pin_get", "unpin", "pins")
 
     _symbols: symbols.Symbols | None = None
     _symbols_lock = threading.Lock()
@@ -90,6 +90,10 @@ class WatchCalls:
             return ids.dump(held.fd)
         finally:
             held.close()
+
+    def btf_get(self, id: int) -> bytes:
+        """The types (BTF) that were loaded under that id, a map's or program's ``btf_id``."""
+        return ids.btf(id)
 
     def stats_enable(self) -> dict:
         """Have the kernel count runs and run time of every program until the handle is closed. -> {"stats": handle}

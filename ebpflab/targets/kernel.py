@@ -13,6 +13,8 @@ from ..abi.verdicts import verdict
 from ..errors import KernelError, Rejected, SpecError, Unsupported
 from ..obj import resolve
 from ..obj.accepted import accepted
+from ..obj.btf import Btf
+from ..obj.layouts import layout_of
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Trace, klog
 from .base import AttachPoint, Closing, Facts, RunResult, Snapshot
@@ -186,6 +188,10 @@ def spec_of(target: KernelTarget, info: dict) -> MapSpec:
     if row is None:
         raise Unsupported(f"map {info['name']!r} is of type {info['type']}, which is not known here")
     key, value = (layout.opaque(info[part]) if info[part] else None for part in ("key_size", "value_size"))
+    if info["btf_id"] and info["btf_value_type_id"]:
+        types = Btf(target.session.btf_get(info["btf_id"]))
+        key = layout_of(types, info["btf_key_type_id"]) if key and info["btf_key_type_id"] else key
+        value = layout_of(types, info["btf_value_type_id"])
     return MapSpec(info["name"], row.name, key, value, info["max_entries"], info["flags"], info["map_extra"])
 
 

@@ -140,3 +140,51 @@ def test_hooks_are_listed(kernel):
             "raw_tracepoint", "perf_event", "tracing", "lsm"} <= set(hooks)
     assert hooks["kprobe"]["guest"] and not hooks["xdp"]["guest"]
     assert hooks["tcx"]["options"]["direction"] == "ingress or egress"
+
+
+TYPED = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct flow { __u64 packets; __u32 last; __u32 flags; };
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __type(key, __u32);
+    __type(value, struct flow);
+    __uint(max_entries, 8);
+} flows SEC(".maps");
+
+SEC("xdp")
+int typed(struct xdp_md *ctx)
+{
+    __u32 key = 5;
+    struct flow seen = { .packets = 3, .last = 2, .flags = 1 };
+
+    bpf_map_update_elem(&flows, &key, &seen, BPF_ANY);
+    return XDP_PASS;
+}
+
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+def test_types_are_seen_by_bpftool_and_by_us(kernel):
+    """A compiled program's BTF is in the kernel: bpftool prints fields, and a map found by id has its layout."""
+    from ebpflab.obj import compile as compiling
+    from ebpflab.obj.objects import read_object
+    from ebpflab.program import Program
+    from ebpflab.targets.kernel import spec_of
+
+    if not shutil.which("clang"):
+        pytest.skip("clang is not installed")
+    spec = read_object(compiling.compile_c(TYPED).data).program("typed")
+    with Program(spec, kernel) as prog:
+        prog.run(frame())
+        flows = prog["flows"].target_map
+        told = json.loads(tool("bpftool", "-j", "map", "dump", "id", str(flows.id)))
+        assert told[0]["formatted"] == {"key": 5, "value": {"packets": 3, "last": 2, "flags": 1}}
+        assert "typed" in tool("bpftool", "prog", "dump", "xlated", "id", str(prog.id), "linum").splitlines()[0]
+        found = spec_of(kernel, row(kernel.maps_list(), flows.id) | {"type": 1})
+        assert [field.name for field in found.value.fields] == ["packets", "last", "flags"]
+        assert (found.key_size, found.value_size) == (4, 16)
