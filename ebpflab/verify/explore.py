@@ -346,6 +346,8 @@ class Run:
                 return env.reject("invalid atomic operand size", EINVAL)
             return env.reject(f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & 0xFFFF_FFFF:02x}", EINVAL)
         else:
+            if insn.opcode & 0xE7 in (bits.LD | bits.ABS, bits.LD | bits.IND):
+                memory.may_load_packet(env)
             wide = "BPF_LD_IMM64" if insn.opcode == 0x18 else "BPF_LD_[ABS|IND]"
             word = {bits.STX: "BPF_STX", bits.ST: "BPF_ST", bits.LD: wide}[cls]
         return env.reject(f"{word} uses reserved fields", EINVAL)

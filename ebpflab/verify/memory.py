@@ -301,13 +301,18 @@ def store_constant(env: Env, insn: Insn, op: Op) -> None:
     _same_kind(env, type)
 
 
+def may_load_packet(env: Env) -> None:
+    """Do programs of this type have ``LD_ABS`` and ``LD_IND`` (``may_access_skb``)?"""
+    if env.type not in ("socket_filter", "sched_cls", "sched_act"):
+        raise env.reject("BPF_LD_[ABS|IND] instructions not allowed for this program type", EINVAL)
+
+
 def packet_load(env: Env, insn: Insn, op: Op) -> bool:
     """``r0 = *(u32 *)skb[K]``: a call in disguise, with the context in r6 (``check_ld_abs``).
 
     Outside of the packet the function returns 0; True: walk that path now, the other is put aside.
     """
-    if env.type not in ("socket_filter", "sched_cls", "sched_act"):
-        raise env.reject("BPF_LD_[ABS|IND] instructions not allowed for this program type", EINVAL)
+    may_load_packet(env)
     reg = env.source(6)
     no_references(env, "BPF_LD_[ABS|IND]")
     if reg.type != CTX:
