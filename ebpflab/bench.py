@@ -189,7 +189,8 @@ def exec() -> list[dict]:
                                     peer and peer * 1e9, less=True))
                     continue
                 program.run(packet, tier=tier, repeat=times)
-                mean = best(partial(program.run, packet, tier=tier, repeat=times), ROUNDS if tier == "jit" else 3) / times
+                run = partial(program.run, packet, tier=tier, repeat=times)
+                mean = best(run, ROUNDS if tier == "jit" else 3) / times
                 rows.append(row(f"{name}, {tier}, a run", mean * 1e9, "ns", kernel.name, peer and peer * 1e9,
                                 less=True))
                 rows.append(row(f"{name}, {tier}", insns / mean / 1e6, "M insn/s", kernel.name,

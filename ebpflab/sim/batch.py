@@ -113,13 +113,13 @@ def run_batch(program: Program, packets, *, cpu: int = 0, budget: int | None = N
 
             ticks = np.zeros(count, np.uint64) if timing else None
             each = PacketLoop(program, base, starts, lengths, retvals, insns, ticks).run(
-                cpu, budget or machine.budget, ifindex or LOOPBACK, failed)
+                cpu, machine.allowed(budget), ifindex or LOOPBACK, failed)
             if ns is not None and ticks is not None:
                 ns[:] = ticks * each
         else:
             whole = False
             _one_by_one(program, base, starts, lengths, retvals, insns, ns, after,
-                        (cpu, budget or machine.budget, ifindex or LOOPBACK, tier), failed)
+                        (cpu, machine.allowed(budget), ifindex or LOOPBACK, tier), failed)
         seconds = time.perf_counter() - start
         maps = {name: (old, program.maps[name].read()) for name, old in before.items()}
 

@@ -243,7 +243,7 @@ class Machine:
         with self.lock:
             input_ = Input(program.spec.type, self.memory, bytes(data), bytes(ctx), ifindex or LOOPBACK)
             try:
-                return self.execute(program, input_, repeat, cpu, tier, hook, budget or self.budget)
+                return self.execute(program, input_, repeat, cpu, tier, hook, self.allowed(budget))
             finally:
                 input_.close()
                 self.memory.bury()
@@ -256,6 +256,10 @@ class Machine:
             raise SpecError(f"CPU {cpu}: this machine has {self.cpus}, counted from 0")
         if repeat < 1:
             raise SpecError(f"repeat must be at least 1, not {repeat}")
+
+    def allowed(self, budget: int | None) -> int:
+        """The instructions that a run may take; machine code counts them in 64 bits."""
+        return min(budget or self.budget, 1 << 62)
 
     def execute(self, program: Program, input_: Input, repeat: int, cpu: int, tier: str, hook, budget: int) -> Result:
         """The part of ``run`` between making the input and giving it back. The caller holds the lock."""

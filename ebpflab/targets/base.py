@@ -33,7 +33,8 @@ class RunResult:
     """One test run. ``retval`` is r0 as unsigned 32 bit; ``duration_ns`` the mean of one run.
 
     ``data`` is the packet afterwards, ``ctx`` the context if one was given. ``verdict`` is the name of
-    ``retval`` for this program type (``XDP_PASS``), "" if it has none.
+    ``retval`` for this program type (``XDP_PASS``), "" if it has none. ``tier`` is what ran it in the simulator
+    (interpreter, codegen, jit), "" in a kernel.
     """
 
     retval: int
@@ -42,6 +43,7 @@ class RunResult:
     duration_ns: int = 0
     repeat: int = 1
     verdict: str = ""
+    tier: str = ""
 
     def __repr__(self) -> str:
         """``<XDP_PASS (2), 64 bytes, 120 ns>``: the packet itself is in ``data``."""

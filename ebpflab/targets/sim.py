@@ -153,7 +153,8 @@ class SimProgram(Closing):
         many repetitions where it is there.
         """
         done = self.target.machine.run(self.inside, data, ctx=ctx, repeat=repeat, cpu=cpu, tier=tier)
-        return RunResult(done.retval, done.data, done.ctx, done.ns, repeat, verdict(self.spec.type, done.retval))
+        return RunResult(done.retval, done.data, done.ctx, done.ns, repeat, verdict(self.spec.type, done.retval),
+                         done.tier)
 
     def run_many(self, packets, *, cpu: int = 0, tier: str = "auto", timing: bool = True, errors: str = "keep"):
         """Run every packet once, in order: a DataFrame with a row a packet.

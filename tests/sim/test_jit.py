@@ -142,6 +142,31 @@ def test_large_arrays_and_values_of_their_own():
         stores.run(UDP, tier="jit")
 
 
+def test_another_programs_map_is_not_built_in():
+    """The address of a map as a mere number, and the map goes away: a fault, no stale pointer in machine code."""
+    machine = Machine()
+    other = machine.load(assemble(".map m hash u32 u64 4\nr1 = m ll\nr0 = 2\nexit", type="xdp"))
+    other.maps["m"].update(bytes(4), bytes(8))
+    text = f"""
+        *(u32 *)(r10 - 4) = 0
+        r1 = {other.maps["m"].address:#x} ll
+        r2 = r10
+        r2 += -4
+        call bpf_map_lookup_elem
+        exit"""
+    program = machine.load(assemble(text, type="xdp"))
+    assert program.run(UDP, tier="jit").r0 == program.run(UDP, tier="interpreter").r0 > 0
+    other.close()
+    for tier in ("interpreter", "jit"):
+        with pytest.raises(Fault, match="is not a map"):
+            program.run(UDP, tier=tier)
+
+
+def test_huge_budgets():
+    program = Machine().load(assemble("r0 = 2\nexit", type="xdp"))
+    assert program.run(UDP, tier="jit", budget=1 << 80).insns == 2
+
+
 def test_history_and_machine_code_exclude_each_other():
     machine = Machine()
     program = machine.load(assemble("r0 = 2\nexit", type="xdp"))

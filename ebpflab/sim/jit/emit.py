@@ -377,7 +377,8 @@ class _Function:
     def _native_lookup(self, code: Code, known: State) -> bool:
         """bpf_map_lookup_elem on an array or hash that is known here, without leaving native code."""
         kind, address = known[1]
-        found = self.program.machine.map_at.get(address) if kind == "k" else None
+        # only the program's own maps: another's address, however it came by it, may die before the program does
+        found = next((one for one in self.program.maps.values() if kind == "k" and one.address == address), None)
         if not isinstance(found, Array) and not (type(found) is Hash and found.spec.key_size <= LONGEST_KEY):
             return False
         w, size = self.w, found.spec.key_size
