@@ -54,13 +54,14 @@ HOOKS = ('chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash vagrant
 
 def missing() -> list[str]:
     """Debian packages that building a box needs and this machine lacks."""
-    found = [package for tool, package in TOOLS.items() if not shutil.which(tool, path=_path())]
+    found = [package for tool, package in TOOLS.items() if not shutil.which(tool, path=search_path())]
     if not (GRUB / "boot.img").exists():
         found.append("grub-pc-bin")
     return sorted({*found, *image.missing()})
 
 
-def _path() -> str:
+def search_path() -> str:
+    """Where commands are looked for: also where only root's PATH leads."""
     return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
@@ -93,9 +94,9 @@ def _build(recipe: image.Recipe, path: Path, progress: Progress) -> None:
     work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         tar = work / "root.tar"
-        image._bootstrap(recipe, tar, progress, *(f"--customize-hook={hook}" for hook in HOOKS))
+        image.bootstrap(recipe, tar, progress, *(f"--customize-hook={hook}" for hook in HOOKS))
         progress("making the disk", 0.85)
-        release = image._extract(tar, work)
+        release = image.extract(tar, work)
         _additions(work, release)
         _disk(work, release)
         progress("packing the box", 0.93)
@@ -184,7 +185,7 @@ def _disk(work: Path, release: str) -> None:
 
 def _run(*command: str) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                          text=True, errors="replace", env={**os.environ, "PATH": _path()})
+                          text=True, errors="replace", env={**os.environ, "PATH": search_path()})
     if done.returncode:
         error = TargetError(f"{command[0]} failed: {(done.stderr.splitlines() or [str(done.returncode)])[-1]}")
         error.add_note(done.stderr[-2000:])

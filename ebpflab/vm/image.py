@@ -163,9 +163,9 @@ def _build(recipe: Recipe, directory: Path, progress: Progress) -> None:
     work = Path(tempfile.mkdtemp(prefix=f".{recipe.key}.", dir=directory.parent))
     try:
         tar = work / "root.tar"
-        _bootstrap(recipe, tar, progress)
+        bootstrap(recipe, tar, progress)
         progress("packing the root file system", 0.9)
-        release = _extract(tar, work)
+        release = extract(tar, work)
         with open(tar, "rb") as source:
             _run(["tar2sqfs", "-q", "-f", "-x", "-c", "lz4", str(work / "root.squashfs")], stdin=source)
         tar.unlink()
@@ -189,7 +189,7 @@ STAGES = {"running apt-get update": 0.02, "downloading packages": 0.08, "extract
           "creating tarball": 0.83}
 
 
-def _bootstrap(recipe: Recipe, tar: Path, progress: Progress, *options: str) -> None:
+def bootstrap(recipe: Recipe, tar: Path, progress: Progress, *options: str) -> None:
     command = ["mmdebstrap", "--variant=minbase", f"--architectures={recipe.arch}",
                f"--include={recipe.include}", *options,
                *(f"--dpkgopt=path-exclude=/usr/share/{waste}/*" for waste in ("doc", "man", "locale")),
@@ -250,7 +250,7 @@ def _own_mirror() -> str:
     return next((uri for origin, label, uri in found if origin == label == "Debian"), "")
 
 
-def _extract(tar: Path, work: Path) -> str:
+def extract(tar: Path, work: Path) -> str:
     """Take the kernel and what the initial RAM disk needs out of the root; the kernel's release."""
     wanted: dict[str, bytes] = {}
     release = ""

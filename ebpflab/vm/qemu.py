@@ -33,7 +33,7 @@ MEMORY = 1024                  # MiB
 CPUS = 2
 BOOT_SECONDS = 180.0           # an emulated guest needs 4 to 9 on a free machine
 RESTORE_SECONDS = 30.0
-KEPT = 4                       # ready snapshots in the cache
+KEPT = 8                       # ready snapshots in the cache, 100 MB each: one for each kernel, and some
 # -no-reboot makes the reboot after a panic QEMU's end; an NMI (QMP inject-nmi) panics a guest that hangs
 APPEND = "console={console} loglevel=4 panic=-1 oops=panic unknown_nmi_panic random.trust_cpu=on"
 WARDEN = Path(__file__).with_name("warden.py")

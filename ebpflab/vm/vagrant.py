@@ -34,6 +34,7 @@ HINTS = {
     "libvirt-sock": "start libvirt: sudo systemctl start libvirtd; without systemd: sudo virtlogd -d; sudo libvirtd -d",
     "Call to virConnectOpen failed": "start libvirt: sudo systemctl start libvirtd; without systemd: sudo virtlogd -d; "
                                      "sudo libvirtd -d",
+    "not yet ready for SSH": "it is not up: ebpflab vm up --provider vagrant",
     "No usable default provider": "install one: sudo apt-get install vagrant-libvirt, or VirtualBox",
     "The provider '": "install it: on Debian sudo apt-get install vagrant-libvirt; vagrant plugin install elsewhere",
     "could not be found or": "there is no network to fetch a box: EBPFLAB_BOX=local builds one from Debian packages",
@@ -67,14 +68,12 @@ class VagrantMachine:
         if directory is None:
             raise TargetError("ebpflab was installed without its Vagrantfile", hint="use a checkout of ebpflab")
         return {**os.environ, "VAGRANT_CWD": str(directory), "VAGRANT_DOTFILE_PATH": str(self.home),
-                "EBPFLAB_BOX": self.boxes, "VAGRANT_CHECKPOINT_DISABLE": "1", "PATH": box._path(),
+                "EBPFLAB_BOX": self.boxes, "VAGRANT_CHECKPOINT_DISABLE": "1", "PATH": box.search_path(),
                 **({"VAGRANT_DEFAULT_PROVIDER": self.provider} if self.provider else {})}
 
     def vagrant(self, *arguments: str, progress: Progress = quiet, **more: str) -> list[list[str]]:
         """Run a command of Vagrant; its answers as [target, type, data …]. ``more`` is added to the environment."""
-        if not shutil.which("vagrant", path=box._path()):
-            raise TargetError("vagrant is not installed", where=f"vagrant:{self.name}",
-                              hint="on Debian or Ubuntu: sudo apt-get install vagrant vagrant-libvirt")
+        self._need()
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         answers: list[list[str]] = []
         with subprocess.Popen(["vagrant", *arguments, "--machine-readable"], env={**self.environment, **more},
@@ -96,6 +95,11 @@ class VagrantMachine:
         if process.returncode:
             raise self._failed(arguments[0], answers)
         return answers
+
+    def _need(self) -> None:
+        if not shutil.which("vagrant", path=box.search_path()):
+            raise TargetError("vagrant is not installed", where=f"vagrant:{self.name}",
+                              hint="on Debian or Ubuntu: sudo apt-get install vagrant vagrant-libvirt")
 
     def _failed(self, verb: str, answers: list[list[str]]) -> TargetError:
         said = "\n".join(answer[-1] for answer in answers)
@@ -123,6 +127,7 @@ class VagrantMachine:
     def up(self, progress: Progress = quiet) -> None:
         """Have it run; the first time from a box, which is built or fetched if need be."""
         self._ssh = []
+        self._need()
         if self.boxes == "local" and self.state == "absent":
             box.add(self.kernel, progress)
         self.vagrant("up", self.name, progress=progress, EBPFLAB_DRIVER=self._driver(progress))

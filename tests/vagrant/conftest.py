@@ -15,7 +15,7 @@ LIBVIRT = Path("/run/libvirt/libvirt-sock")
 
 
 def needs_vagrant() -> None:
-    if not shutil.which("vagrant", path=box._path()):
+    if not shutil.which("vagrant", path=box.search_path()):
         pytest.skip("vagrant is not installed")
     if not Path("/usr/sbin/libvirtd").exists():
         pytest.skip("libvirt is not installed")

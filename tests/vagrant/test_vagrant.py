@@ -221,8 +221,9 @@ def test_up_again_and_destroy_leave_nothing(machine, home):
     assert machine.state == "absent" and prefix not in virsh("list", "--all", "--name")
     assert prefix not in virsh("vol-list", "default")
     assert not list(home.glob("known_hosts-*")) and not list(home.glob("machines/*/*/private_key"))
-    with pytest.raises(TargetError, match=r"not there|not created|not running"):
+    with pytest.raises(TargetError, match="not yet ready for SSH") as caught:
         machine.stream()
+    assert "ebpflab vm up" in caught.value.hint
 
 
 def test_the_vagrantfile_has_every_machine_and_is_valid(home):
@@ -247,7 +248,7 @@ def test_every_provider_has_a_box_for_both_architectures(home):
 
 
 def test_no_vagrant_is_one_sentence_with_the_fix(tmp_path, monkeypatch):
-    monkeypatch.setattr(box, "_path", lambda: str(tmp_path))
+    monkeypatch.setattr(box, "search_path", lambda: str(tmp_path))
     with pytest.raises(TargetError, match="vagrant is not installed") as caught:
         VagrantMachine("6.1", home=tmp_path).up()
     assert "sudo apt-get install vagrant" in caught.value.hint

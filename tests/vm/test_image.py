@@ -116,7 +116,7 @@ def test_a_half_built_image_is_swept_and_a_finished_one_is_used(tmp_path, monkey
         (root / "usr/bin/busybox").write_text("busybox")
         subprocess.run(["tar", "cf", str(tar), "-C", str(root), "."], check=True)
 
-    monkeypatch.setattr(image, "_bootstrap", bootstrap)
+    monkeypatch.setattr(image, "bootstrap", bootstrap)
     if image.missing():
         pytest.skip(f"building an image needs {' '.join(image.missing())}")
     (tmp_path / "images" / f".{RECIPE.key}.killed").mkdir(parents=True)
@@ -136,7 +136,7 @@ def test_packages_without_a_kernel_are_told(tmp_path, monkeypatch):
     needs_qemu()
     if image.missing():
         pytest.skip(f"building an image needs {' '.join(image.missing())}")
-    monkeypatch.setattr(image, "_bootstrap", lambda recipe, tar, progress: subprocess.run(
+    monkeypatch.setattr(image, "bootstrap", lambda recipe, tar, progress: subprocess.run(
         ["tar", "cf", str(tar), "-T", os.devnull], check=True))
     with pytest.raises(TargetError, match="no kernel"):
         image.ensure(RECIPE, base=tmp_path)
