@@ -1,6 +1,8 @@
 """Hooks that see the whole machine; run in a guest by tests/vm/test_programs.py."""
 
+import shutil
 import struct
+import subprocess
 import time
 
 import pytest
@@ -284,3 +286,45 @@ def _seg6(net) -> bytes:
     payload = header + struct.pack("!HHHH", 1000, 9, 12, 0) + b"data"
     ip = struct.pack("!IHBB", 6 << 28, len(payload), 43, 64) + address("fd77::1") + address("fd99::1")
     return net.macs["lab1"] + net.macs["lab0"] + b"\x86\xdd" + ip + payload
+
+
+USDT = r"""
+__attribute__((section(".probes"))) volatile unsigned short lab_work_semaphore;
+
+int enabled(void) { return lab_work_semaphore; }
+
+__attribute__((noinline)) int work(int x)
+{
+    asm volatile("990: nop\n"
+        ".pushsection .note.stapsdt,\"\",\"note\"\n .balign 4\n .4byte 992f-991f, 994f-993f, 3\n"
+        "991: .asciz \"stapsdt\"\n992: .balign 4\n993: .8byte 990b\n .8byte _.stapsdt.base\n"
+        " .8byte lab_work_semaphore\n .asciz \"lab\"\n .asciz \"work\"\n .asciz \"-4@%edi\"\n994: .balign 4\n"
+        ".popsection\n"
+        ".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n .weak _.stapsdt.base\n"
+        " .hidden _.stapsdt.base\n_.stapsdt.base: .space 1\n .size _.stapsdt.base,1\n.popsection\n");
+    return x + 1;
+}
+"""
+
+
+def test_usdt(kernel, tmp_path):
+    """A library's own marker; its semaphore is up while somebody listens."""
+    compiler = shutil.which("clang") or shutil.which("cc")
+    if not compiler:
+        pytest.skip("no C compiler to make a library with a marker")
+    (tmp_path / "lab.c").write_text(USDT)
+    subprocess.run([compiler, "-shared", "-fPIC", "-nostdlib", "-O1", "-o", tmp_path / "lab.so", tmp_path / "lab.c"],
+                   check=True)
+    assert kernel.command(["sh", "-c", "cat > /tmp/lab.so"], data=(tmp_path / "lab.so").read_bytes()).ok
+    script = "import ctypes; lab = ctypes.CDLL('/tmp/lab.so'); [lab.work(n) for n in range(4)]; print(lab.enabled())"
+    call = ["python3", "-I", "-S", "-c", script]
+    with mine(kernel, "kprobe", "python3") as prog:
+        assert kernel.command(call, seconds=30).out == b"0\n"
+        with prog.attach(path="/tmp/lab.so", probe="lab:work"):
+            assert kernel.command(call, seconds=30).out == b"1\n"
+            assert seen(prog) == 4
+        with pytest.raises(KernelError, match="did you mean 'lab:work'"):
+            prog.attach(path="/tmp/lab.so", probe="lab:werk")
+        with pytest.raises(KernelError, match="no USDT markers at all"):
+            prog.attach(path="/bin/true", probe="lab:work")
+    kernel.command(["rm", "/tmp/lab.so"])
