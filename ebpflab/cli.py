@@ -169,6 +169,21 @@ def doctor(*, json_: Annotated[bool, Parameter(name="--json")] = False):
     return 0 if report.ok else 1
 
 
+@app.command
+def bench(what: Literal["exec"] = "exec", *, json_: Annotated[bool, Parameter(name="--json")] = False):
+    """Measure beside a peer in the same run; a ratio above 1 means better than the peer."""
+    from . import bench as benches
+
+    rows = getattr(benches, what)()
+    if json_:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        peer = f"{row['peer']}: {row['peer_value']:.4g}" if row["peer_value"] is not None else row["peer"]
+        ratio = f"  ratio {row['ratio']:.3g}" if row["ratio"] is not None else ""
+        print(f"{row['name']:44} {row['value']:10.4g} {row['unit']:18} {peer}{ratio}")
+
+
 app.command("ebpflab.vm_cli:app", name="vm")
 for _name in ("compile", "disasm", "objdump", "btf", "plugin"):
     app.command(f"ebpflab.obj_cli:{_name}_command", name=_name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .asm import assemble, disassemble
@@ -16,10 +18,12 @@ from .targets.registry import open_target
 from .trace import Trace
 
 if TYPE_CHECKING:
+    from .explain import Explanation
+    from .matrix import Matrix
     from .obj.compile import Compiled, Diagnostic
 
-__all__ = ["Bundle", "Lab", "Program", "assemble", "available", "close", "compile_c", "default", "disassemble", "load",
-           "load_object", "set_default", "target", "verify"]
+__all__ = ["Bundle", "Lab", "Program", "assemble", "available", "close", "compile_c", "default", "disassemble",
+           "explain", "load", "load_object", "matrix", "set_default", "target", "verify"]
 
 
 class Lab(Closing):
@@ -162,6 +166,41 @@ def load_object(spec: ObjectSpec | bytes, *, target: str | None = None, log_leve
     return Bundle(spec, _lab.target(target), log_level=log_level)
 
 
+def explain(program: ProgramSpec | Program | Trace | str, *, target: str | None = None, **options) -> Explanation:
+    """Why a program is rejected: the rule, needed against known, how it came to that, the fix.
+
+    Takes a trace, a program (verified on ``target`` first), or assembly text. Raises SpecError if it is not rejected.
+    """
+    from .explain import explain as explained
+
+    trace = program if isinstance(program, Trace) else getattr(program, "trace", None) or verify(
+        program, target=target, **options)
+    if trace.verdict.result != "reject":
+        raise SpecError(f"{trace}: there is no rejection to explain")
+    return explained(trace)
+
+
+def matrix(program: ProgramSpec | Program | str, kernels: Sequence[str] | None = None, *, data: bytes = bytes(64),
+           repeat: int = 1000, **options) -> Matrix:
+    """One program on several kernels and the simulator, side by side; see ``ebpflab.matrix.run``."""
+    from . import matrix as package
+
+    spec = program.spec if isinstance(program, Program) else _spec(program, **options)
+    return package.run(spec, kernels or package.KERNELS, data=data, repeat=repeat)
+
+
 def close() -> None:
     """Detach, unload and close everything of this process."""
     _lab.close()
+
+
+class _Verb(ModuleType):
+    """A package that can be called: ``ebpflab.verify`` holds the verifier, and ``ebpflab.verify(program)`` uses it."""
+
+    def __call__(self, *args, **kwargs):
+        return _VERBS[self.__name__.rpartition(".")[2]](*args, **kwargs)
+
+
+_VERBS = {"verify": verify, "explain": explain, "matrix": matrix}
+for _name in _VERBS:
+    import_module(f".{_name}", __package__).__class__ = _Verb
