@@ -85,10 +85,15 @@ class _Known:
                     self.s32_min, self.s32_max, self.u32_min, self.u32_max)
 
 
-def learn(verb: str, a: Scalar, b: Scalar, narrow: bool) -> tuple[Scalar, Scalar]:
-    """What ``a`` and ``b`` can be, given that ``a verb b`` holds (``regs_refine_cond_op``)."""
+def learn(verb: str, a: Scalar, b: Scalar, narrow: bool, same: bool = False) -> tuple[Scalar, Scalar]:
+    """What ``a`` and ``b`` can be, given that ``a verb b`` holds (``regs_refine_cond_op``).
+
+    ``same``: they are one register, which learns both ways.
+    """
     swap = verb in ("jge", "jgt", "jsge", "jsgt")
     first, second = (_Known(b), _Known(a)) if swap else (_Known(a), _Known(b))
+    if same:
+        second = first
     if swap:
         verb = FLIPPED[verb]
     if verb == "jeq":

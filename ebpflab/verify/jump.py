@@ -157,9 +157,9 @@ def _collect(env: Env, id: int, found: list[tuple[int, bool, int]]) -> None:
 
 
 def _teach(env: Env, insn: Insn, op: Op, dst: Reg, src: Reg, linked: tuple, this: State, other: State) -> None:
-    narrow = op.width == 32
-    fall_dst, fall_src = learn(REVERSED[op.verb], dst.num, src.num, narrow)
-    jump_dst, jump_src = learn(op.verb, dst.num, src.num, narrow)
+    narrow, same = op.width == 32, op.source == "x" and insn.src == insn.dst
+    fall_dst, fall_src = learn(REVERSED[op.verb], dst.num, src.num, narrow, same)
+    jump_dst, jump_src = learn(op.verb, dst.num, src.num, narrow, same)
     sides = ((other, jump_dst, jump_src, "true"), (this, fall_dst, fall_src, "false"))
     results = []
     for state, dst_num, src_num, word in sides:

@@ -10,6 +10,8 @@ collected per loop and settled when all paths out of the loop's entry are done (
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from ..isa.bits import JCOND, JMP
 from . import precision
 from .env import EINVAL, Env, Stop
@@ -63,7 +65,8 @@ def _loop_of(env: Env, state: State) -> tuple[int, ...] | None:
 
 
 def _words(loop: tuple[int, ...]) -> str:
-    return f"({','.join(map(str, loop))})"
+    calls = list(takewhile(bool, loop[:-1]))        # the kernel takes a call at 0 for the end
+    return f"({','.join(map(str, [*calls, loop[-1]]))})"
 
 
 def _enter_loop(env: Env, state: State) -> None:

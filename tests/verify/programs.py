@@ -183,6 +183,7 @@ STATES = [
     ("sign extended", "r1 = 0xff\nr0 = (s8)r1\nexit", 1, 0, "-1"),
     ("less than", UNKNOWN + "if r0 < 10 goto +1\nr0 = 1\nexit", 1, 0,
      "scalar(umin=10)"),
+    ("less than itself", UNKNOWN + "if r0 >= r0 goto +1\nr0 = 1\nexit", 1, 0, "scalar(umin=1,umax=0xfffffffffffffffe)"),
     ("spilled and back", UNKNOWN + "r0 &= 3\n*(u64 *)(r10 - 8) = r0\nr2 = *(u64 *)(r10 - 8)\n" + DONE, 3, 2,
      "scalar(id=1,smin=smin32=0,smax=umax=smax32=umax32=3,var_off=(0x0; 0x3))"),
     ("packet after its check", PACKET + "r4 = r2\nr4 += 14\nif r4 > r3 goto +1\nr5 = r2\n" + DONE, 6, 5, "pkt(r=14)"),
