@@ -59,7 +59,7 @@ class Explanation:
         return {
             "program": self.program, "verdict": self.verdict, "by": self.by, "id": self.id, "title": self.title,
             "message": list(self.message), "sentence": self.sentence, "why": self.why,
-            "need": asdict(self.need) if self.need else None,
+            "need": _plain(self.need) if self.need else None,
             "chain": [{"step": link.step, "pc": link.pc, "role": link.role, "means": ROLES[link.role],
                        "cells": list(link.cells), "text": link.text, "insn": link.insn,
                        "source": asdict(link.source) if link.source else None} for link in self.chain],
@@ -107,6 +107,10 @@ def _links(trace: Trace, step: Step | None, match: Match | None) -> tuple[ChainL
     return held(trace, step.index, acquired) if isinstance(acquired, int) else chain(trace, step.index)
 
 
+def _plain(need: Need) -> dict:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(need).items()}
+
+
 def _cause(common: dict, lines: tuple[str, ...], known: dict) -> Explanation | None:
     """What lines before the deciding ones say, as for the arguments of a global function."""
     match = find(lines) if lines else None
@@ -150,8 +154,7 @@ def _text(e: Explanation) -> list[str]:
     if e.entry:
         out += [f"{e.entry.title}  [{e.id}]"]
     out += [*_wrap(e.sentence), "", "the verifier's words"]
-    for line in e.message:
-        out += _wrap(line, "  ")
+    out += [f"  {line}" for line in e.message]      # never wrapped: people search for them
     if e.cause:
         out += ["", "which argument", *_wrap(e.cause.sentence, "  ")]
     if e.need:

@@ -66,11 +66,13 @@ class Fork:
 class Shadow:
     """The hook (``sim.interp.Hook``) and what it saw.
 
-    ``values``: the input under test, by variable. ``trail``: (slot, frame) of every instruction; ``forks`` and
-    ``accesses`` in its order; ``unset``: (slot, name) of the first read of nothing; ``held``: addresses acquired and
-    not released, with the slot; ``used``: helper results that were forced, (slot, helper, value). ``exact``: index in
-    the trail up to which the terms say all that the input decides: to a helper without a model, or an access whose
-    place the input decides.
+    values    the input under test, by variable; ``defaults``: what variables are that nobody asks for
+    trail     (slot, frame) of every instruction; ``forks`` and ``accesses`` are in its order
+    unset     (slot, name) of the first read of what nothing wrote
+    held      addresses acquired and not released, with the slot
+    used      helper results that were forced: (slot, helper, value)
+    exact     index in the trail up to which the terms say all that the input decides: to a helper without a model, or
+              an access whose place the input decides
     """
 
     machine: Machine
@@ -79,6 +81,7 @@ class Shadow:
     forks: list[Fork] = field(default_factory=list)
     accesses: list[Access] = field(default_factory=list)
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
+    defaults: dict[str, int] = field(default_factory=dict)
     unset: tuple[int, str] | None = None
     exact: float = inf
     held: dict[int, int] = field(default_factory=dict)
@@ -206,7 +209,8 @@ class Shadow:
         address = s.binary("add", self.term(regs, register), s.const(off, 64))
         concrete = regs[register] + off & bits.U64
         self.accesses.append(Access(len(self.trail) - 1, address, size, concrete))
-        if address.op != "const":
+        decided = {str(term.data).partition(":")[0] for term in s.order([address]) if term.op == "var"}
+        if decided - {"has"}:       # a looked-up entry lies in one place or nowhere, and that is a fork
             self._inexact()
         if reads and self.unset is None and size.op == "const":
             self._check_written(concrete, size.data)
