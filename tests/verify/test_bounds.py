@@ -3,7 +3,7 @@
 import operator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpflab.isa.bits import U32, U64
@@ -36,6 +36,7 @@ def has(n: Scalar, word: int) -> bool:
             and n.u32_min <= low <= n.u32_max and n.s32_min <= s32(low) <= n.s32_max)
 
 
+@settings(deadline=None)
 @given(numbers())
 def test_views_sharpen_each_other_without_loss(pair):
     word, n = pair
@@ -48,6 +49,7 @@ REAL = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "and": op
 
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("verb", bounds.OPERATORS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_operators_contain_the_result(verb, narrow, data):
     x, a = data.draw(numbers())
@@ -83,6 +85,7 @@ def holds(verb, x, y, narrow):
 
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("verb", compare.FLIPPED)
+@settings(deadline=None)
 @given(data=st.data())
 def test_comparisons_neither_guess_nor_lose(verb, narrow, data):
     (x, a), (y, b) = data.draw(numbers()), data.draw(numbers())
@@ -92,6 +95,7 @@ def test_comparisons_neither_guess_nor_lose(verb, narrow, data):
     assert has(taught[0], x) and has(taught[1], y), (a, b, taught)
 
 
+@settings(deadline=None)
 @given(numbers(), st.sampled_from((1, 2, 4)))
 def test_loads_cut_and_extend(pair, size):
     word, n = pair

@@ -4,7 +4,7 @@ import operator
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpflab.isa.bits import U32, U64
@@ -88,6 +88,7 @@ def test_the_next_member():
                 assert tnum.following(a, word) == min(later), (a, word)
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS, WORDS, WORDS)
 def test_operators_on_whole_words(x, a_mask, y, b_mask):
     a, b = (x & ~a_mask, a_mask), (y & ~b_mask, b_mask)
@@ -95,6 +96,7 @@ def test_operators_on_whole_words(x, a_mask, y, b_mask):
         assert has(getattr(tnum, name)(a, b), real(x, y) & U64), name
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS, st.sampled_from((2, 4, 8)))
 def test_bytes(x, mask, size):
     a = (x & ~mask, mask)
