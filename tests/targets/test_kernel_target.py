@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from ebpflab.errors import KernelError, Rejected, SpecError, TargetError
+from ebpflab.errors import KernelError, Rejected, SpecError, TargetError, Unsupported
 from ebpflab.isa import slots
 from ebpflab.spec import MapSpec, ProgramSpec, map_spec
 from ebpflab.targets import AttachPoint, Link, Loaded, Net, Target, TargetMap
@@ -196,3 +196,8 @@ def test_a_wrong_map_index_is_told(target):
     with pytest.raises(KernelError, match="refers to map 0, the program came with 0"):
         target.verify(ProgramSpec(counting(2), name="count"))
     assert target.session.handles() == []
+
+
+def test_devices_of_this_machine_are_not_attached_to(target):
+    with target.load(PASS) as loaded, pytest.raises(Unsupported, match="this machine's own"):
+        loaded.attach(AttachPoint("xdp", {"dev": "lo", "mode": "generic"}))

@@ -19,4 +19,8 @@ def find(where: dict, prog_type: int, guest: bool) -> links.Hook:
         raise Unsupported(f"{where['kind']} sees the whole machine, so ebpflab attaches it only in a guest",
                           where=f"attach to {where['kind']}",
                           hint="take a guest kernel: %bpf_target qemu (or ebpflab.set_default('qemu'))")
+    if hook.subject == "net" and where.get("net") is None and not guest:
+        raise Unsupported(f"{where.get('dev') or 'a device'} is this machine's own, and ebpflab attaches to devices of "
+                          "lab networks only", where=f"attach to {where['kind']}",
+                          hint='net = target.net(); prog.attach(net, "lab0"); or take a guest: %bpf_target qemu')
     return hook
