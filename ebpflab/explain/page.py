@@ -60,6 +60,10 @@ def _section(entry: Entry) -> str:
         parts.append(_block("c", c, "Fix in C:"))
     if entry.trigger:
         parts.append(_block("asm", entry.trigger, "A program that causes it:"))
+    if entry.source:
+        parts.append(_block("c", entry.source, "A program that causes it:"))
+    if not entry.trigger and not entry.source:
+        parts.append("No program causes it by itself: the mistake is the loader's.\n")
     parts.append(f"Lesson: {entry.lesson}\n")
     return "\n".join(parts)
 

@@ -17,6 +17,7 @@ from importlib.resources import files
 from string import Template
 
 from ...errors import SpecError
+from ...spec import ProgramSpec
 
 #: what ``<name:kind>`` stands for; ``<name>`` alone is a number
 KINDS = {
@@ -29,6 +30,10 @@ KINDS = {
 HARMS = ("fault", "uninit", "return", "loop", "leak", "leak-ref", "")
 _TOKEN = re.compile(r"<(\w+)(?::(\w+))?>")
 _STATISTICS = re.compile(r"processed \d+ insns \(limit .*$")
+_PRELUDE = """#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+char LICENSE[] SEC("license") = "GPL";
+"""
 THEMES = ("registers", "stack", "packet", "values", "arithmetic", "context", "control", "encoding", "helpers", "locks")
 
 
@@ -48,8 +53,8 @@ class Entry:
     ``says``, ``needs``, ``known``, ``asm`` and ``c`` are templates (``string.Template``) over the message's parts and
     what the trace knows (``explain.facts``). ``reg`` is the register in question where the message does not name it.
     ``harm``: how a run shows that the rejection is right (one of ``HARMS``), or a sentence on why no run can.
-    ``flow``: is it about a value whose history can be followed? ``trigger`` is assembly that causes it, "" where that
-    takes BTF or maps that assembly cannot declare; see ``program``.
+    ``flow``: is it about a value whose history can be followed? ``trigger`` is assembly that causes it (see
+    ``program``), ``source`` the same in C where it takes types that assembly cannot declare.
     """
 
     id: str
@@ -64,10 +69,27 @@ class Entry:
     c: str
     lesson: str
     trigger: str = ""
+    source: str = ""
     harm: str = "fault"
     reg: int | None = None
     repeat: int = 0
     flow: bool = True
+
+    @property
+    def spec(self) -> ProgramSpec | None:
+        """The program that causes it, None if there is none: what is wrong then lies with the loader.
+
+        C is compiled (extra ``c``, or clang): raises Unsupported without a compiler.
+        """
+        from ...asm import assemble
+        from ...obj.compile import compile_c
+        from ...obj.objects import read_object
+
+        if self.trigger:
+            return assemble(self.program)
+        if not self.source:
+            return None
+        return read_object(compile_c(_PRELUDE + self.source, file=f"{self.id}.c").data).program("prog")
 
     @property
     def program(self) -> str:
@@ -103,7 +125,7 @@ def _entry(theme: str, row: dict, lesson: str) -> Entry:
     new = [Message(text, "", compiled(text)) for text in row.pop("messages")]
     old = [Message(each["message"], each["until"], compiled(each["message"])) for each in row.pop("older", ())]
     row.setdefault("lesson", lesson)
-    for name in ("why", "asm", "c", "trigger"):
+    for name in ("why", "asm", "c", "trigger", "source"):
         row[name] = row.get(name, "").strip("\n")
     row["why"] = " ".join(row["why"].split())
     return Entry(theme=theme, messages=(*new, *old), **row)
