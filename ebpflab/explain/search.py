@@ -53,11 +53,11 @@ class Search:
     as (slot, frame); ``dead_ends`` say why a solver found no input to go on; ``unproved``: something was left open.
     """
 
-    def __init__(self, spec: ProgramSpec, trace: Trace, seconds: float):
+    def __init__(self, spec: ProgramSpec, trace: Trace | None, seconds: float):
         self.spec, self.trace = spec, trace
         self.start = time.monotonic()
         self.deadline = self.start + seconds
-        match = find(trace.verdict.error_lines)
+        match = find(trace.verdict.error_lines) if trace is not None else None
         self.harm = match.entry.harm if match is not None else "fault"
         self.runs = 0
         self.seen: set = set()
@@ -67,18 +67,9 @@ class Search:
         self.path: list[tuple[int, int]] = []
 
     def go(self) -> Witness | NoWitness:
-        trace = self.trace
-        if trace.verdict.result != "reject":
-            return self._none("the program was not rejected.")
-        if self.harm == "":
-            return self._none("the rule is about the program's text or the verifier's own limits, not about what a "
-                              "run does.")
-        if " " in self.harm or self.harm == "leak":
-            return self._none(f"a run in the simulator cannot show it ({self.harm}).")
-        step = rejected_step(trace)
-        if step is not None:
-            steps = trace.path(step)[-_MOST_PATH:] if step.index < _MOST_PATH else []
-            self.path = [(each.pc, len(each.before.frames) - 1) for each in steps if each.kind != "pruned"]
+        if (why := self._pointless()) is not None:
+            return self._none(why)
+        self._find_path()
         try:
             for values in inputs.seeds(self.spec):
                 self._push(values, 1 << 20)
@@ -92,12 +83,31 @@ class Search:
             return self._none(f"the simulator cannot run it: {error.what}.")
         return self._none(self._conclusion(), not self.queue and not self.unproved and bool(self.dead_ends))
 
+    def _pointless(self) -> str | None:
+        """Why no run could show anything."""
+        if self.trace is not None and self.trace.verdict.result != "reject":
+            return "the program was not rejected."
+        if self.harm == "":
+            return "the rule is about the program's text or the verifier's own limits, not about what a run does."
+        if " " in self.harm or self.harm == "leak":
+            return f"a run in the simulator cannot show it ({self.harm})."
+        return None
+
+    def _find_path(self) -> None:
+        step = rejected_step(self.trace) if self.trace is not None else None
+        if step is not None and step.index < _MOST_PATH:
+            self.path = [(each.pc, len(each.before.frames) - 1) for each in self.trace.path(step)
+                         if each.kind != "pruned"]
+        self.unproved = not self.path
+
     def _none(self, why: str, proved: bool = False) -> NoWitness:
         return NoWitness(why, proved, self.runs, round(time.monotonic() - self.start, 3))
 
     def _conclusion(self) -> str:
         packets = f"packets of {ETH_HLEN} to {inputs.LONGEST_PACKET} bytes, " if inputs.has_packet(self.spec) else ""
         bound = f"{packets}{BUDGET} instructions a run"
+        if self.trace is None:
+            return f"{self.runs} runs ended without a fault ({bound})."
         if self.queue:
             return f"the time was used up after {self.runs} runs ({bound}). The verifier is too weak here, or the " \
                    "bound too small."
@@ -178,7 +188,7 @@ class Search:
             common += 1
         left = len(self.path) - common
         forks = shadow.forks
-        if self.path and left == 0:
+        if left == 0:
             self._break_end(run)
         for at, fork in enumerate(forks):
             turning = fork.at == common - 1

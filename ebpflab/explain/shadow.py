@@ -115,7 +115,7 @@ class Shadow:
                 self.frames.append(Frame([None] * 11, {1, 10}))
                 return
             caller = self.frames[-1]
-            self.frames.append(Frame([None, *caller.terms[1:6], *[None] * 5], {1, 2, 3, 4, 5, 10}))
+            self.frames.append(Frame([None, *caller.terms[1:6], *[None] * 5], {10} | caller.ready & CALLER_SAVED))
             base = self.machine.frame_pointers[depth] - bits.STACK_SIZE
             for address in range(base, base + bits.STACK_SIZE):
                 self.memory.pop(address, None)

@@ -85,3 +85,13 @@ def witness(spec: ProgramSpec, trace: Trace, *, seconds: float = 5.0) -> Witness
     from .search import Search
 
     return Search(spec, trace, seconds).go()
+
+
+def challenge(spec: ProgramSpec, *, seconds: float = 5.0) -> Witness | NoWitness:
+    """Look for an input that makes any program fault: the other way round, it puts a verifier's yes to the test.
+
+    What the program returns, leaves locked or reads unset is not judged, only what a machine must not do.
+    """
+    from .search import Search
+
+    return Search(spec, None, seconds).go()

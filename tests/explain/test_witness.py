@@ -6,7 +6,7 @@ import pytest
 
 from ebpflab.asm import assemble
 from ebpflab.errors import Fault
-from ebpflab.explain import explain, solve, witness
+from ebpflab.explain import challenge, explain, solve, witness
 from ebpflab.explain.catalogue import entries, entry
 from ebpflab.sim.contexts import ETH_HLEN
 from ebpflab.targets.sim import SimTarget
@@ -223,3 +223,10 @@ def test_witness_and_explanation_speak_of_the_same_place():
     assert explain(spec).pc == found.pc
     assert f"at instruction {found.pc}" in str(found)
     assert f"{len(found.packet)} bytes" in str(found)
+
+
+def test_programs_that_were_accepted_can_be_challenged():
+    found = challenge(assemble("r0 = 2\nexit"), seconds=1)
+    assert not found and "ended without a fault" in found.why
+    found = challenge(assemble(GUARDED), seconds=10)
+    assert found and found.pc == 13
