@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 from ..spec import SourceLine
 from ..trace import Slot, State, Step, Trace, Value
@@ -11,6 +10,7 @@ from ..trace.effects import effects
 from ..trace.slice import Link, backwards
 from ..trace.words import cell_words
 
+MOST_LINKS = 400
 #: role of a link -> what it says to a reader
 ROLES = {
     "born": "comes into being", "derived": "is computed", "learned": "is learned", "lost": "knowledge is lost",
@@ -33,17 +33,23 @@ class ChainLink:
 
 
 def chain(trace: Trace, root: int | None = None, cells: tuple[str, ...] = ()) -> tuple[ChainLink, ...]:
-    """The links in the order of the program's run, the last one where the value was needed."""
+    """The links in the order of the program's run, the last one where the value was needed.
+
+    Of more than ``MOST_LINKS`` those in the middle are left out.
+    """
     found = backwards(trace, root, cells)
     if found is None:
         return ()
-    path = trace.path(found.root)
-    following = {step.index: later for step, later in pairwise(path)}
     links = [ChainLink(None, None, "never", (name,), f"{name} was never written on this path") for name in found.never]
-    for link in found.links:
-        step = trace.steps[link.step]
-        links.append(_link(trace, link, step, following.get(link.step)))
+    for link in _ends(found.links):
+        later = trace.steps[link.then] if link.then is not None else None
+        links.append(_link(trace, link, trace.steps[link.step], later))
     return tuple(links)
+
+
+def _ends(links: tuple[Link, ...]) -> tuple[Link, ...]:
+    """Of a chain that a long loop made: where it began, and the turns before the rejection."""
+    return links if len(links) <= MOST_LINKS else links[:MOST_LINKS // 4] + links[len(links) - MOST_LINKS * 3 // 4:]
 
 
 def held(trace: Trace, root: int, allocated: int) -> tuple[ChainLink, ...]:

@@ -25,11 +25,13 @@ class Link:
            (a side effect on them), ``clobbers`` (made them unreadable), ``passes`` (into or out of a function),
            ``fails`` (the last one)
     cells  names of the cells it is about, in the frame of the step
+    then   the step that followed on the path to the root, None for the root
     """
 
     step: int
     role: str
     cells: tuple[str, ...]
+    then: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def backwards(trace: Trace, root: int | None = None, cells: tuple[str, ...] = ()
             role, touched = "sets", {(len(step.before.frames) - 1, 0)}
         allocated.discard(step.pc)
         if role:
-            links.append(Link(step.index, role, _names(touched, len(step.before.frames) - 1)))
+            links.append(Link(step.index, role, _names(touched, len(step.before.frames) - 1), after.index))
         after, at = step, step.parent
     given = {cell for cell in live if lookup(after.before, cell) is not None}
     return Slice(root, needed, tuple(reversed(links)), _names(live - given, depth))
