@@ -20,8 +20,8 @@ lab: $(VENV)/.lab
 # A Vagrant guest under emulation takes many minutes to come up: it has its own command.
 test: $(VENV)/.test
 	tools/debian-packages test
-	$(PY) -m pytest --ignore=tests/vagrant $(ARGS)
 	@echo "not part of this run: tests/vagrant (make test-vagrant)"
+	$(PY) -m pytest --ignore=tests/vagrant $(ARGS)
 
 test-vagrant: $(VENV)/.test
 	tools/debian-packages vagrant
