@@ -65,7 +65,7 @@ def test_error(text, under, says):
     error = caught.value
     source = text.splitlines()[error.line - 1]
     assert source[error.column - 1:error.column - 1 + error.length] == under
-    assert under not in ("m", "r0") or not source[error.column - 2:error.column - 1].isalnum()   # the word, no part of one
+    assert under not in ("m", "r0") or not source[error.column - 2:error.column - 1].isalnum()   # a whole word
     assert says in str(error)
     assert str(error).startswith(f"x.s:{error.line}:{error.column}: ")
     shown, caret = str(error).splitlines()[1:3]

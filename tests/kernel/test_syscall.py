@@ -15,7 +15,8 @@ from ebpflab.kernel import ids, syscall
 HEADER = Path("/usr/include/linux/bpf.h")
 #: commands whose struct has a name in union bpf_attr
 MEMBER = {"PROG_TEST_RUN": "test.", "OBJ_GET_INFO_BY_FD": "info.", "LINK_CREATE": "link_create.",
-          "RAW_TRACEPOINT_OPEN": "raw_tracepoint.", "ENABLE_STATS": "enable_stats.", "MAP_LOOKUP_BATCH": "batch.", "MAP_UPDATE_BATCH": "batch."}
+          "RAW_TRACEPOINT_OPEN": "raw_tracepoint.", "ENABLE_STATS": "enable_stats.", "MAP_LOOKUP_BATCH": "batch.",
+          "MAP_UPDATE_BATCH": "batch."}
 #: ours -> the header's name, where ours is shorter; None: a bit field or part of a union, without an offset in C
 RENAMED = {"jited_len": "jited_prog_len", "xlated_len": "xlated_prog_len", "jited_insns": "jited_prog_insns",
            "xlated_insns": "xlated_prog_insns", "gpl_compatible": None, "detail0": None, "detail1": None,
