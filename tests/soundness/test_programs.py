@@ -103,9 +103,9 @@ def _half_or(a, b, narrow):
     return a if b.mask and a.mask and not narrow else bounds.or_(a, b, narrow)
 
 
-def _always_learns(verb, a, b, narrow):
+def _always_learns(verb, a, b, *how):
     """Less or equal taken for less."""
-    return compare.learn({"jle": "jlt", "jge": "jgt"}.get(verb, verb), a, b, narrow)
+    return compare.learn({"jle": "jlt", "jge": "jgt"}.get(verb, verb), a, b, *how)
 
 
 def _unchecked(*_, **__):
