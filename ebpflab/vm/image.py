@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tarfile
 import tempfile
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def _image(recipe: Recipe, directory: Path) -> Image:
                   hashlib.sha256(told["sha256"].encode() + scripts).hexdigest()[:16])
     if not image.initrd.exists():
         # archives that follow each other are unpacked one after the other
-        new = directory / f".initrd.{os.getpid()}"
+        new = directory / f".initrd.{os.getpid()}.{threading.get_ident()}"
         new.write_bytes((directory / "boot.cpio").read_bytes() + scripts)
         new.replace(image.initrd)
     return image
