@@ -71,10 +71,11 @@ class Explanation:
         return "\n".join(_text(self)) + "\n"
 
 
-def explain(what: Trace | ProgramSpec | str | object) -> Explanation:
+def explain(what: Trace | ProgramSpec | str | object, *, links: bool = True) -> Explanation:
     """Explain a trace (ours or one read from a kernel's log), a program that holds one, or a program to be verified.
 
-    Assembly text and ``ProgramSpec`` are verified by ebpflab's own verifier first. Raises SpecError for anything else.
+    Assembly text and ``ProgramSpec`` are verified by ebpflab's own verifier first. ``links=False`` leaves the chain of
+    proof out, which is all that takes time in a long trace. Raises SpecError for anything else.
     """
     trace = _trace(what)
     v = trace.verdict
@@ -89,14 +90,14 @@ def explain(what: Trace | ProgramSpec | str | object) -> Explanation:
     match = find(lines)
     step = rejected_step(trace)
     where = {"pc": step.pc if step else v.pc, "step": step.index if step else None, "insn": step.text if step else ""}
-    links = _links(trace, step, match)
+    found = _links(trace, step, match) if links else ()
     if match is None:
         said = f"The verifier said: {lines[-1]}" if lines else "The verifier gave no reason."
-        return Explanation(**common, **where, message=tuple(lines), sentence=said, chain=links)
+        return Explanation(**common, **where, message=tuple(lines), sentence=said, chain=found)
     known, entry = facts(trace, match), match.entry
     return Explanation(
         **common, **where, message=tuple(lines), sentence=fill(entry.says, known), entry=entry, why=entry.why,
-        need=need(trace, match, known), chain=links, asm=fill(entry.asm, known), c=fill(entry.c, known),
+        need=need(trace, match, known), chain=found, asm=fill(entry.asm, known), c=fill(entry.c, known),
         lesson=entry.lesson, cause=_cause(common, lines[:len(lines) - len(match.lines)], known))
 
 
@@ -155,8 +156,12 @@ def _text(e: Explanation) -> list[str]:
         out += [f"{e.entry.title}  [{e.id}]"]
     out += [*_wrap(e.sentence), "", "the verifier's words"]
     out += [f"  {line}" for line in e.message]      # never wrapped: people search for them
-    if e.cause:
-        out += ["", "which argument", *_wrap(e.cause.sentence, "  ")]
+    return out + details(e)
+
+
+def details(e: Explanation) -> list[str]:
+    """What stands below a verdict, as lines: needed against known, the chain of proof, why, the fixes, the lesson."""
+    out = ["", "which argument", *_wrap(e.cause.sentence, "  ")] if e.cause else []
     if e.need:
         out += ["", f"needed  {e.need.needs}", f"known   {e.need.has}"]
         if e.need.allowed and e.need.known:

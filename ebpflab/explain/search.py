@@ -83,6 +83,10 @@ class Search:
             return self._none(f"the simulator cannot run it: {error.what}.")
         return self._none(self._conclusion(), not self.queue and not self.unproved and bool(self.dead_ends))
 
+    def stop(self) -> None:
+        """End ``go`` at its next look at the clock; for another thread."""
+        self.deadline = self.start
+
     def _pointless(self) -> str | None:
         """Why no run could show anything."""
         if self.trace is not None and self.trace.verdict.result != "reject":
