@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from ..errors import SpecError
 from ..spec import ProgramSpec
 from ..trace import Step, Trace
+from ..trace.diagnosis import Diagnosis
 from .catalogue import Entry, Match, fill, find
 from .chain import ROLES, ChainLink, chain, held
 from .facts import Need, facts, need, rejected_step
@@ -27,6 +28,7 @@ class Explanation:
 
     ``message`` are the verifier's own lines, ``sentence`` the same in plain words with this program's numbers.
     ``step`` and ``pc`` say where; ``asm`` and ``c`` are the fix, adapted as far as the message allows.
+    ``diagnoses`` are what the kernel itself says of it (Linux 7.3 and later).
     """
 
     program: str
@@ -45,6 +47,7 @@ class Explanation:
     step: int | None = None
     insn: str = ""
     cause: Explanation | None = None
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     @property
     def id(self) -> str:
@@ -65,6 +68,7 @@ class Explanation:
                        "source": asdict(link.source) if link.source else None} for link in self.chain],
             "fix": {"asm": self.asm, "c": self.c}, "lesson": self.lesson, "pc": self.pc, "step": self.step,
             "insn": self.insn, "cause": self.cause.to_dict() if self.cause else None,
+            "diagnoses": [asdict(each) for each in self.diagnoses],
         }
 
     def __str__(self) -> str:
@@ -79,7 +83,7 @@ def explain(what: Trace | ProgramSpec | str | object, *, links: bool = True) -> 
     """
     trace = _trace(what)
     v = trace.verdict
-    common = {"program": trace.program.name, "verdict": v.result, "by": v.by}
+    common = {"program": trace.program.name, "verdict": v.result, "by": v.by, "diagnoses": v.diagnoses}
     if v.result == "accept":
         return Explanation(**common, message=(), sentence="Every path was followed to its end and is safe.")
     if v.result != "reject":
@@ -160,8 +164,15 @@ def _text(e: Explanation) -> list[str]:
 
 
 def details(e: Explanation) -> list[str]:
-    """What stands below a verdict, as lines: needed against known, the chain of proof, why, the fixes, the lesson."""
-    out = ["", "which argument", *_wrap(e.cause.sentence, "  ")] if e.cause else []
+    """What stands below a verdict, as lines: the kernel's diagnosis, needed against known, the chain of proof, why,
+    the fixes, the lesson."""
+    out = []
+    for each in e.diagnoses:
+        out += ["", "the kernel's own diagnosis"]
+        for line in str(each).splitlines():
+            out += textwrap.wrap(line, _WIDTH, initial_indent="  ", subsequent_indent=" " * 14)
+    if e.cause:
+        out += ["", "which argument", *_wrap(e.cause.sentence, "  ")]
     if e.need:
         out += ["", f"needed  {e.need.needs}", f"known   {e.need.has}"]
         if e.need.allowed and e.need.known:

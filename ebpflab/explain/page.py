@@ -47,7 +47,7 @@ def _section(entry: Entry) -> str:
     said = _example(entry)
     asm, c = (said.asm, said.c) if said else (fill(entry.asm, {}), fill(entry.c, {}))
     parts = [f'### <a id="{entry.id}"></a>{entry.title}\n', f"`{entry.id}`\n"]
-    parts += [_block("text", _message(message), _until(message)) for message in entry.messages]
+    parts += [_block("text", _message(message), _releases(message)) for message in entry.messages]
     parts.append(entry.why + "\n")
     if said:
         parts.append(f"*In the program below:* {said.sentence}" + (
@@ -81,8 +81,8 @@ def _message(message: Message) -> str:
     return re.sub(r"<(\w+):\w+>", r"<\1>", message.text)
 
 
-def _until(message: Message) -> str:
-    return f"up to Linux {message.until}:" if message.until else ""
+def _releases(message: Message) -> str:
+    return f"up to Linux {message.until}:" if message.until else f"from Linux {message.since}:" if message.since else ""
 
 
 def _block(language: str, text: str, before: str = "") -> str:

@@ -8,14 +8,18 @@ bits, offsets and types count; ids count up to renaming; marks of precision do n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from .model import Slot, State, Step, Trace, Value
+from .values import shifted
 
-_SAME = ("type", "off", "value", "mask", "umin", "umax", "smin", "smax", "u32_min", "u32_max", "s32_min", "s32_max",
-         "range")
+_VARIES = ("value", "mask", "umin", "umax", "smin", "smax", "u32_min", "u32_max", "s32_min", "s32_max")
+_SAME = ("type", "off", *_VARIES, "range")
+_RELEASE = re.compile(r"Linux (\d+)\.(\d+)")
+_FORGETS = 7, 1     # since then Linux drops what it knows of a cell when no instruction on any path will read it
 _WORDS = {
     "off": "offset", "range": "packet bytes proved", "size": "size", "id": "link to other values",
     "ref_id": "reference", "frame": "frame pointed into", "map": "map",
@@ -63,10 +67,15 @@ def same_value(a: Value, b: Value) -> tuple[str, ...]:
     if a is b:
         return ()
     wrong = [name for name in _SAME if getattr(a, name) != getattr(b, name)]
+    if "off" in wrong and a.type == b.type != "scalar" and (a.mask or b.mask):
+        # 6.18 keeps what was added to a pointer apart, 7.1 and later add it to what varies
+        here, there = shifted(a, a.off, a), shifted(b, b.off, b)
+        wrong = [name for name in _VARIES if getattr(here, name) != getattr(there, name)]
+        wrong += ["range"] if a.range != b.range else []
     if a.type == b.type:
         if a.type == "scalar" and "off" in wrong and not (a.id and b.id):
             wrong.remove("off")     # a distance to nothing
-        if a.type.startswith(("mem", "rdonly_mem", "ringbuf_mem")) and a.size != b.size:
+        if a.type.startswith(("mem", "rdonly_mem", "ringbuf_mem")) and a.size and b.size and a.size != b.size:
             wrong.append("size")
         if a.map and b.map and a.map != b.map:
             wrong.append("map")
@@ -98,8 +107,18 @@ def _cells(state: State) -> Iterator[tuple[str, Value | Slot]]:
             yield f"{prefix}fp{off}", frame.stack[off]
 
 
-def state_difference(a: State, b: State, *, stack: bool = True, outer: bool = True) -> tuple[CellDifference, ...]:
-    """The cells in which two states say different things; ``stack`` and ``outer`` frames may be left out."""
+def forgets(trace: Trace) -> bool:
+    """Was it made by a kernel that drops what it knows of cells that nothing will read?"""
+    release = _RELEASE.match(trace.verdict.by)
+    return release is not None and (int(release[1]), int(release[2])) >= _FORGETS
+
+
+def state_difference(a: State, b: State, *, stack: bool = True, outer: bool = True, dead: bool = True
+                     ) -> tuple[CellDifference, ...]:
+    """The cells in which two states say different things; ``stack`` and ``outer`` frames may be left out.
+
+    ``dead=False``: a cell that only one side knows does not count, nor a slot of which a part was forgotten.
+    """
     if a is b:
         return ()
     here, there = dict(_cells(a)), dict(_cells(b))
@@ -108,6 +127,8 @@ def state_difference(a: State, b: State, *, stack: bool = True, outer: bool = Tr
         if (not stack and "fp" in name) or (not outer and " " in name):
             continue
         x, y = here.get(name), there.get(name)
+        if not dead and (x is None or y is None or _forgotten(x) or _forgotten(y)):
+            continue
         fields = ("known",) if x is None or y is None else _differ(x, y, ids)
         if fields:
             found.append(CellDifference(name, x.text if x else "", y.text if y else "", fields))
@@ -119,7 +140,7 @@ def _differ(x: Value | Slot, y: Value | Slot, ids: _Ids) -> tuple[str, ...]:
         if x.text == y.text and "id" not in x.text:
             return ()
         if x.value is None or y.value is None or x.bytes != y.bytes:
-            return () if x.bytes == y.bytes and x.value is y.value else ("bytes",)
+            return () if _zeros(x) == _zeros(y) and (x.value is y.value or _zeros(x) == "00000000") else ("bytes",)
         x, y = x.value, y.value
     fields = same_value(x, y)
     if not fields and not (ids.agree(x.id, y.id) and ids.agree(x.ref_id, y.ref_id)):
@@ -127,14 +148,24 @@ def _differ(x: Value | Slot, y: Value | Slot, ids: _Ids) -> tuple[str, ...]:
     return fields
 
 
+def _forgotten(cell: Value | Slot) -> bool:
+    return isinstance(cell, Slot) and "p" in cell.bytes
+
+
+def _zeros(slot: Slot) -> str:
+    """The slot's letters; a saved zero is eight bytes of zero (``STACK_ZERO`` until 6.6)."""
+    return "0" * 8 if slot.value is not None and slot.value.const == 0 and slot.bytes == "r" * 8 else slot.bytes
+
+
 def compare(a: Trace, b: Trace, *, stack: bool = True, outer: bool = True,
             progress: Callable[[int], None] | None = None) -> Difference | None:
     """The first difference of two verifications of the same program, None if they agree to the end.
 
     ``stack=False`` and ``outer=False`` leave stack slots and outer frames out: a kernel's log does not tell all
-    that happens there. ``progress`` is called with the number of steps done, every 4,096.
+    that happens there. Cells that a kernel has forgotten because nothing reads them (7.1 and later) do not count.
+    ``progress`` is called with the number of steps done, every 4,096.
     """
-    options = {"stack": stack, "outer": outer}
+    options = {"stack": stack, "outer": outer, "dead": forgets(a) == forgets(b)}
     for at, (x, y) in enumerate(zip_longest(a.steps, b.steps)):
         if progress and not at % 4096:
             progress(at)

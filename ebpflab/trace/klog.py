@@ -1,9 +1,9 @@
 """A kernel's verifier log, read into a ``Trace``.
 
-Levels 1 and 2 of Linux 5.10 … 6.18. A log is a walk through a tree, depth first; its lines are::
+Levels 1 and 2 of Linux 5.10 … 7.3. A log is a walk through a tree, depth first; its lines are::
 
     func#1 @9                          subprogram 1 starts at instruction 9
-    Live regs before insn:  …          a table (6.16 …)
+    Live regs before insn:  …          a table (6.16 …); since 7.1 others before it (``stack use/def subprog#0``)
     0: R1=ctx() R10=fp0                cells of the state; "12: frame1: R0=0" in a called function
     ; int main() @ prog.c:12           source of what follows
     0: (b7) r1 = 0        ; R1=0       an instruction and the cells that it changed
@@ -12,6 +12,7 @@ Levels 1 and 2 of Linux 5.10 … 6.18. A log is a walk through a tree, depth fir
     from 9 to 11: R0=… R10=fp0         back to a branch that was put aside at 9
     18: safe     from 13 to 17: safe   an equal or wider state was proved here before
     Validating f() func#1...           a global function, on its own
+    Verification failed: …             a diagnosis (7.3 …): see ``diagnosis``
     processed 13 insns (limit 1000000) max_states_per_insn 0 …
 
 Every line becomes part of a step, of a step's notes, or of the verdict; what no rule knows is counted in
@@ -24,17 +25,20 @@ import re
 
 from ..errors import EbpflabError
 from ..spec import ProgramSpec, SourceLine
+from .diagnosis import separate
 from .model import Stats, Trace, Verdict
 from .steps import Walk
 
-_INSN = re.compile(r"(\d+): (\(([0-9a-f]{2})\) [^;]*?)(?:\s*;(?: (?=frame|R|fp|refs|cb|async_cb)(.*))?)?$")
+_INSN = re.compile(r"(\d+): (\([0-9a-f]{2}\) [^;]*?|BUG_\w+)(?:\s*(;)(?: (?=frame|R|fp|refs|cb|async_cb)(.*))?)?$")
 _AT = re.compile(r"(\d+):(.*)$")
 _FROM = re.compile(r"from (\d+) to (\d+)(?: \(speculative execution\))?:(.*)$")
+_LISTED = re.compile(r" *\d+: \([0-9a-f]{2}\) |arg JOIN insn ")
+_LISTING = re.compile(r"subprog#\d+( \S+)?:( analyzing \(depth \d+\)\.\.\.)?$|stack use/def subprog#\d+ ")
 _LIVE = re.compile(r" *(?:\d+ +)?(\d+): ([0-9.]{10}) \([0-9a-f]{2}\)")
 _SOURCE = re.compile(r"; ?(.*?)(?: @ ([^ ]+):(\d+))?$")
 _CALLER_AT = re.compile(r"to caller at (\d+):$")
 _VALIDATING = re.compile(r"Validating (\S*)\(\) func#(\d+)\.\.\.$")
-_SAFE_FUNC = re.compile(r"Func#\d+ \('.*'\) is safe for any args that match its prototype$")
+_SAFE_FUNC = re.compile(r"Func#\d+( \('.*'\))? is safe for any args that match its prototype$")
 _PROCESSED = re.compile(
     r"(.*?)processed (\d+) insns(?: \(limit (\d+)\))?(?: max_states_per_insn (\d+) total_states (\d+)"
     r" peak_states (\d+) mark_read (\d+))?")
@@ -47,14 +51,15 @@ _NOTES = re.compile("|".join((
     r"parent (?:didn't have|already had) ", r"parent state ", r"frame \d+: propagating ", r"propagating ",
     r"SCC (?:enter|exit|backedge)", r"\(\d+(?:,\d+)*\) (?:frame \d+ insn \d+ |live stack update done)",
     r"frame\d+ bpf_loop iteration limit reached", r"Func#\d+ \('.*'\) is global and assumed valid\.$",
-    r"Func#\d+ \('.*'\) is global and has", r"first insn where path of ", r"hitting? dead",
+    r"Func#\d+( \('.*'\))? is global and (?:has|valid)",
+    r"reg type unsupported for arg#\d+ ", r"first insn where path of ", r"hitting? dead",
     r"falling back to path-insensitive", r"R\d is not a scalar$",
 )))
 #: lines before the first step or between functions; they stay in ``Trace.log``
 _PREAMBLE = re.compile("|".join((
     r"func#\d+ @\d+$", r"Live regs before insn:$", r"Global function \S*\(\) doesn't return scalar\.",
     r"arg#\d+ reference type\('.*'\) size cannot be determined: -\d+$", r"insns processed",
-    r"jump out of range from insn \d+ to \d+ is ok$", r"subprog \d+ ",
+    r"jump out of range from insn \d+ to \d+ is ok$", r"subprog \d+ ", r"topo_order\[\d+\] = ",
 )))
 #: errors of the checks on the whole program, after the last instruction was walked (``bpf_check``)
 _AFTERWARDS = re.compile(
@@ -77,19 +82,22 @@ class Reader:
     def read(self) -> None:
         walk = self.walk
         expects = ""        # what the next state line with a leading blank is of: caller, callee, returned, back
-        in_table = False
+        in_table = in_listing = False
         insn, alone = _INSN.match, _AT.match
         for line in self.log.splitlines():
             if not line:
                 continue
             first = line[0]
+            if in_listing and _LISTED.match(line):
+                continue            # a table of 7.1 and later: it stays in Trace.log
+            in_listing = False
             if "0" <= first <= "9":
                 if match := insn(line):
                     self.known()
-                    pc, text, _, cells = match.groups()
+                    pc, text, told, cells = match.groups()
                     walk.insn(int(pc), text)
-                    if cells:
-                        walk.delta(cells)
+                    if told:
+                        walk.delta(cells or "")
                     continue
                 if match := alone(line):
                     pc, rest = int(match[1]), match[2]
@@ -134,6 +142,8 @@ class Reader:
                 expects = "to caller"
                 continue
             in_table = line == "Live regs before insn:"
+            if in_listing := _LISTING.match(line) is not None:
+                continue
             self.other(line)
         self.known(final=True)
         walk.finish()
@@ -184,13 +194,16 @@ def parse(log: str, spec: ProgramSpec, *, ok: bool, by: str, errno: int = 0) -> 
         raise EbpflabError(f"this is no verifier log that ebpflab knows: {error}",
                            hint="logs of log_level 1 and 2 of Linux 5.10 and later can be read") from error
     walk = reader.walk
-    errors = () if ok else tuple(reader.messages)
+    errors, diagnoses = ((), ()) if ok else separate(reader.messages)
     pc = None
     if not ok:
         pc = walk.reject(reader.between or _afterwards(errors), _named_pc(errors))
+        if pc is None:
+            pc = next((each.at.pc for each in diagnoses if each.at), None)
     elif reader.messages:
         walk.trailing(reader.messages)
-    verdict = Verdict("accept" if ok else "reject", by, errors[-1] if errors else "", errors, pc, errno, reader.stats)
+    verdict = Verdict("accept" if ok else "reject", by, errors[-1] if errors else "", errors, pc, errno, reader.stats,
+                      diagnoses)
     truncated = bool(log) and not (reader.ended or (not ok and bool(errors) and not walk.steps))
     return Trace(spec, verdict, tuple(walk.steps), log, truncated)
 

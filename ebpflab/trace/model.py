@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..spec import ProgramSpec, SourceLine
+from .diagnosis import Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class Slot:
     """Eight bytes of stack at ``fp + off`` (off = -8, -16, …).
 
     ``bytes`` has one letter a byte, highest address first, as the kernel prints them: ``?`` never written,
-    ``r`` spilled register, ``m`` misc, ``0`` zero, ``d`` dynptr, ``i`` iterator, ``f`` irq flag.
+    ``r`` spilled register, ``m`` misc, ``0`` zero, ``d`` dynptr, ``i`` iterator, ``f`` irq flag, ``p`` forgotten
+    because nothing reads it (7.1 and later).
     ``value`` is what was spilled (or the dynptr or iterator), None for raw bytes. ``text`` is the kernel's spelling.
     """
 
@@ -165,7 +167,8 @@ class Verdict:
     """Who said what. ``result`` is ``accept``, ``reject`` or ``unsupported`` (never a guess).
 
     ``error`` is the last, deciding line of a rejection (or what is unsupported), ``error_lines`` all of them;
-    ``pc`` the instruction it speaks of; ``by`` for instance ``Linux 6.18.0`` or ``ebpflab``.
+    ``pc`` the instruction it speaks of; ``by`` for instance ``Linux 6.18.0`` or ``ebpflab``. ``diagnoses`` are the
+    kernel's own, from Linux 7.3 on.
     """
 
     result: str
@@ -175,6 +178,7 @@ class Verdict:
     pc: int | None = None
     errno: int = 0
     stats: Stats = Stats()
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     @property
     def ok(self) -> bool:

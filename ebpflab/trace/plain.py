@@ -14,9 +14,11 @@ from ..errors import EbpflabError
 from ..isa import Insn, encode, slots
 from ..layout import Field, Layout
 from ..spec import CoreReloc, MapSpec, ProgramSpec, SourceLine
+from .diagnosis import Diagnosis, Remark
 from .model import Stats, Verdict
 
-_KNOWN = {cls.__name__: cls for cls in (CoreReloc, Field, Layout, MapSpec, ProgramSpec, SourceLine, Stats, Verdict)}
+_KNOWN = {cls.__name__: cls for cls in (CoreReloc, Diagnosis, Field, Layout, MapSpec, ProgramSpec, Remark, SourceLine,
+                                        Stats, Verdict)}
 
 
 def _default(field) -> Any:

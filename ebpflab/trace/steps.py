@@ -93,6 +93,7 @@ class Walk:
         self.now = self.changed(" " + text)
         if step is not None:
             step["told"] = True
+            self.dead(step["text"], text)
         if step is not None and step["opcode"] in _JUMPS:
             self.now = unsaid.after_branch(step["before"], self.now, self.live_at(step["pc"]))
         elif refs != self.now.refs:
@@ -101,6 +102,13 @@ class Walk:
                     self.now = unsaid.released(self.now, ref, self.value("scalar()"))
         if step is not None and _STORE.match(step["text"]):
             self.store(step)
+
+    def dead(self, insn: str, text: str) -> None:
+        """A register that was written and is not told of: no instruction reads it (7.1 and later forget it)."""
+        match = _WRITES.match(insn)
+        number = match[1] if match else "0" if _CALL_NAME.search(insn) else None
+        if number is not None and not re.search(rf"(?:^|\s)R{number}(?:_\w+)?=", text):
+            self.now = unsaid.known(self.now, int(number), None)
 
     def store(self, step: dict, own: bool = False) -> None:
         """A store through a pointer into a caller's frame: the log prints it nowhere. ``own``: into this frame."""

@@ -88,9 +88,12 @@ def void_packet(state: State, unknown: Value) -> State:
 
 
 def released(state: State, ref: int, unknown: Value) -> State:
-    """``release_reference``: every pointer to the object becomes an unknown scalar, its dynptr or iterator goes."""
+    """``release_reference``: every pointer to the object becomes an unknown scalar, its dynptr or iterator goes.
+
+    Since 7.1 a pointer's own id is the reference's.
+    """
     def change(value: Value) -> Value | None:
-        if value.ref_id != ref:
+        if ref != value.ref_id and (ref != value.id or value.type == "scalar"):
             return value
         return None if value.type.startswith(("dynptr_", "iter_")) else unknown
     return everywhere(state, change)

@@ -34,13 +34,14 @@ _SPELT = {"smin": "smin", "smax": "smax", "umin": "umin", "umax": "umax",
           "s32_min": "smin32", "s32_max": "smax32", "u32_min": "umin32", "u32_max": "umax32"}
 _NUMBERS = {"id": "id", "ref_obj_id": "ref_id", "ref_id": "ref_id", "off": "off", "r": "range", "sz": "size",
             "mem_size": "size", "vs": "size"}
+_RENAMED = {"alloc_mem": "ringbuf_mem", "alloc_mem_or_null": "ringbuf_mem_or_null"}      # until 6.1
 _CONST = re.compile(r"-?\d+$|0x[0-9a-f]+$")
 _STACK = re.compile(r"fp(?:\[(\d+)\])?(-?\d+|0x[0-9a-f]+)$")
 _ID_OFF = re.compile(r"(\d+)([+-]\d+)?$")
 # name=…: names and values hold no space, but the tnum in var_off has one and parentheses
 _CELL = re.compile(r" (R\d+|fp-\d+)(?:_[rwDc]*)?=((?:[^ ()]|\((?:[^()]|\([^()]*\))*\))*)")
-_RAW = re.compile(r"[?rm0dif]{8}$")
-_PREFIX = re.compile(r"([?m0]{7}|[?m0]{6}|[?m0]{4})(?=P?(?:scalar|-?\d))")
+_RAW = re.compile(r"[?rm0difp]{8}$")
+_PREFIX = re.compile(r"([?m0p]{7}|[?m0p]{6}|[?m0p]{4})(?=P?(?:scalar|-?\d))")
 
 
 def sign(value: int, bits: int = 64) -> int:
@@ -173,9 +174,11 @@ def _attributes(body: str, type_: str, old: bool) -> dict:
                 found[_NUMBERS[name]] = int(last, 0)
     if "off" in found:
         found["off"] = sign(found["off"])
-    if found.get("range", 0) > S32_MAX:     # AT_PKT_END, BEYOND_PKT_END: nothing is proved
+    if not 0 <= found.get("range", 0) <= S32_MAX:   # AT_PKT_END, BEYOND_PKT_END: nothing is proved
         found["range"] = 0
     fixed = found.pop("imm", None)
+    if type_ != "scalar" and fixed:     # 7.1 and later keep a pointer's fixed offset there
+        found["off"], fixed = found.get("off", 0) + fixed, 0
     if tnum is None and not bounds and (type_ != "scalar" or fixed is not None):
         return {**found, **_exact(fixed or 0)}
     value, mask = tnum or (0, U64)
@@ -209,7 +212,7 @@ def parse_value(text: str, old: bool = False) -> Value:
     head, paren, body = text.partition("(")
     if paren and not body.endswith(")"):
         raise ValueError(f"unbalanced value {text!r}")
-    type_, frame = head or "scalar", None
+    type_, frame = _RENAMED.get(head, head) or "scalar", None
     if head.startswith("fp["):
         type_, frame = "fp", int(head[3:-1])
     return Value(type_, text or "scalar", precise=precise, frame=frame, **_attributes(body[:-1], type_, old))

@@ -53,7 +53,7 @@ LANDMARKS = {
 }
 SLOT_BYTES = {
     "m": "some bytes, nothing known of them", "0": "zeros", "d": "part of a dynptr", "i": "part of an iterator",
-    "f": "saved interrupt flags", "?": "not written", "r": "a saved register",
+    "f": "saved interrupt flags", "?": "not written", "r": "a saved register", "p": "forgotten, nothing reads it",
 }
 
 
@@ -89,9 +89,9 @@ def _at(v: Value) -> str:
 
 
 def _proved(v: Value) -> str:
-    """Bytes from the packet's start that were proved. The kernel prints {BEYOND,AT}_PKT_END as r=0xffff…ff and …fe;
-    a log's parser keeps that in the text only."""
-    if v.range < 0 or v.range >> 63 or "r=0xfffffffffffffff" in v.text:
+    """Bytes from the packet's start that were proved. The kernel prints {BEYOND,AT}_PKT_END as r=0xffff…ff and …fe,
+    until 6.6 as r=-1 and r=-2; a log's parser keeps that in the text only."""
+    if v.range < 0 or v.range >> 63 or "r=0xfffffffffffffff" in v.text or "r=-" in v.text:
         return "known to be at or past the end"
     return f"{v.range} byte{'' if v.range == 1 else 's'} proved" if v.range else "no byte proved yet"
 

@@ -86,7 +86,7 @@ def test_what_old_kernels_omit_is_deduced_soundly(a, b, inside):
      {"type": "pkt", "id": 2, "off": 14, "range": 34, "umax": 60, "mask": 0x3C}),
     ("pkt(off=8,r=0xfffffffffffffffe)", {"range": 0}),
     ("map_value_or_null(id=1,map=m,ks=4,vs=8)", {"type": "map_value_or_null", "id": 1, "map": "m", "size": 8}),
-    ("map_value(map=m,ks=4,vs=8,imm=0x10000)", {"value": 65536, "umin": 65536, "mask": 0}),
+    ("map_value(map=m,ks=4,vs=8,imm=0x10000)", {"off": 65536, "umin": 0, "mask": 0}),
     ("ringbuf_mem(ref_obj_id=2,sz=16)", {"type": "ringbuf_mem", "ref_id": 2, "size": 16}),
     ("scalar(id=3+4,umax=7)", {"id": 3, "off": 4}),
     ("Pscalar(smax=-1)", {"precise": True, "smax": -1}),
@@ -106,7 +106,7 @@ def test_texts_of_today(text, fields):
     ("inv(id=0)", {"umax": U64, "smin": S64_MIN}),
     ("invP(id=0,smax_value=9)", {"precise": True, "smax": 9}),
     ("inv", {"type": "scalar", "umax": U64}),
-    ("map_value(id=0,off=0,ks=4,vs=8,imm=10)", {"value": 16}),      # hexadecimal before 6.7
+    ("map_value(id=0,off=0,ks=4,vs=8,imm=10)", {"off": 16}),        # hexadecimal before 6.7
     ("scalar(umax=15,var_off=(0x0; 0xf))", {"smin": 0, "smax": 15, "u32_max": 15, "s32_max": 15}),
     ("scalar(s32_min=0,s32_max=7,u32_max=7)", {"s32_max": 7, "u32_max": 7, "umax": U64}),
 ])

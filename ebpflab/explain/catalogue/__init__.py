@@ -39,10 +39,12 @@ THEMES = ("registers", "stack", "packet", "values", "arithmetic", "context", "co
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One spelling. ``until``: the last release known to print it, "" for what Linux 6.18 prints."""
+    """One spelling. ``until``: the last release known to print it, ``since``: the first one; both "" for what Linux
+    6.18 prints."""
 
     text: str
     until: str = ""
+    since: str = ""
     pattern: re.Pattern = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
 
 
@@ -122,13 +124,14 @@ def compiled(text: str) -> re.Pattern:
 
 def _entry(theme: str, row: dict, lesson: str) -> Entry:
     row = dict(row)
-    new = [Message(text, "", compiled(text)) for text in row.pop("messages")]
-    old = [Message(each["message"], each["until"], compiled(each["message"])) for each in row.pop("older", ())]
+    now = [Message(text, pattern=compiled(text)) for text in row.pop("messages")]
+    others = [Message(each["message"], each.get("until", ""), each.get("since", ""), compiled(each["message"]))
+              for each in (*row.pop("older", ()), *row.pop("newer", ()))]
     row.setdefault("lesson", lesson)
     for name in ("why", "asm", "c", "trigger", "source"):
         row[name] = row.get(name, "").strip("\n")
     row["why"] = " ".join(row["why"].split())
-    return Entry(theme=theme, messages=(*new, *old), **row)
+    return Entry(theme=theme, messages=(*now, *others), **row)
 
 
 @cache
