@@ -5,43 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from .errors import EbpflabError, Rejected
-from .obj_cli import File, Out, is_compiled, object_of, write
+from .obj_cli import File, Out, Syntax, is_compiled, object_of, program_of, write
 from .obj_cli import read as _read
 
 Program = Annotated[str, Parameter(help="which program, where a C file or an object has several")]
-Syntax = Literal["auto", "llvm", "kernel", "mnemonic"]
 
 app = App(name="ebpflab", help="A lab for eBPF: assemble, verify step by step, run, load, watch.",
           version_flags=["--version"], error_console=Console(stderr=True))
-
-
-def _program(file: str, type: str, syntax: str = "auto", program: str = "", target: str = "sim"):
-    """A program from assembly text, raw instructions (``.bin``), C (``.c``) or a compiled object."""
-    from .asm import assemble
-    from .isa import decode
-    from .spec import ProgramSpec
-
-    data = _read(file)
-    if is_compiled(file, data):
-        found = object_of(file, data, target).program(program)
-        return replace(found, type=type) if type else found
-    name = Path(file).stem if file != "-" else "stdin"
-    if file.endswith(".bin"):
-        return ProgramSpec(decode(data), type=type or "xdp", name=name)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise EbpflabError(f"not text: byte {error.start} is {data[error.start]:#04x}", where=file,
-                           hint="raw instructions need a name that ends in .bin") from None
-    return assemble(text, name=name, file=file, syntax=syntax, **({"type": type} if type else {}))
 
 
 @contextmanager
@@ -51,7 +28,7 @@ def _loaded(file: str, type: str, program: str, target: str):
 
     data = _read(file) if file != "-" else b""
     if not is_compiled(file, data):
-        with lab.load(_program(file, type), target=target) as loaded:
+        with lab.load(program_of(file, type), target=target) as loaded:
             yield loaded
         return
     whole = object_of(file, data, target)
@@ -74,7 +51,7 @@ def _packet(text: str) -> bytes:
 def asm(file: File, *, out: Out = "-", syntax: Syntax = "auto",
         format: Literal["bin", "hex", "json"] = "bin"):
     """Assemble FILE (or -) into raw instructions: their bytes, bytes in hex, or JSON (type, maps, bytes)."""
-    spec = _program(file, "", syntax)
+    spec = program_of(file, "", syntax)
     if format == "json":
         found = {"type": spec.type, "name": spec.name, "license": spec.license, "insns": spec.bytes.hex(),
                  "maps": [{"name": m.name, "type": m.type, "key_size": m.key_size, "value_size": m.value_size,
@@ -86,14 +63,15 @@ def asm(file: File, *, out: Out = "-", syntax: Syntax = "auto",
 
 @app.command
 def verify(file: File = "", *, type: str = "", target: str = "sim", program: Program = "", log: bool = False,
-           json_: Annotated[bool, Parameter(name="--json")] = False, records: str = "", out: Out = "", jobs: int = 1,
-           report: bool = False):
-    """Verify FILE on a target; show every step (--log: the log in the kernel's own format).
+           slice: bool = False, json_: Annotated[bool, Parameter(name="--json")] = False, records: str = "",
+           out: Out = "", jobs: int = 1, report: bool = False):
+    """Verify FILE on a target; show every step (--slice: those that matter; --log: the kernel's own format).
 
     --records F.jsonl.gz --out OUT.jsonl verifies every program of a file of records instead, on --jobs processes;
     --report compares with what the records say.
     """
     from . import lab
+    from .trace.slice import matter
     from .view.text import trace_text
 
     if records:
@@ -101,14 +79,16 @@ def verify(file: File = "", *, type: str = "", target: str = "sim", program: Pro
     if not file:
         raise EbpflabError("nothing to verify", where="verify", hint="name a file, or --records F.jsonl.gz")
 
-    trace = lab.verify(_program(file, type, program=program, target=target), target=target)
+    trace = lab.verify(program_of(file, type, program=program, target=target), target=target)
+    shown = matter(trace) if slice else None
     if json_:
+        steps = trace.to_records()
         print(json.dumps({"program": trace.program.name, "verdict": asdict(trace.verdict),
-                          "steps": trace.to_records()}))
+                          "steps": steps if shown is None else [steps[at] for at in shown]}))
     elif log:
         print(trace.log, end="")
     else:
-        print(trace_text(trace))
+        print(trace_text(trace, steps=shown))
     return {"accept": 0, "reject": 1}.get(trace.verdict.result, 2)
 
 
@@ -124,22 +104,6 @@ def _records(file: str, out: str, jobs: int, report: bool) -> int:
     if report:
         print(agreement)
     return 1 if any(what.startswith("wrong") for what in agreement.differences) else 0
-
-
-@app.command
-def explain(file: File, *, type: str = "", target: str = "sim", program: Program = "",
-            json_: Annotated[bool, Parameter(name="--json")] = False):
-    """Why FILE is rejected: the rule, what was known and what was needed, how it came to that, and the fix."""
-    from . import lab
-    from .explain import explain as explained
-
-    trace = lab.verify(_program(file, type, program=program, target=target), target=target)
-    if trace.verdict.result != "reject":
-        print(trace)
-        return 0 if trace.ok else 2
-    found = explained(trace)
-    print(json.dumps(found.to_dict()) if json_ else found)
-    return 1
 
 
 @app.command
@@ -185,6 +149,8 @@ def bench(what: Literal["exec"] = "exec", *, json_: Annotated[bool, Parameter(na
 
 
 app.command("ebpflab.vm_cli:app", name="vm")
+for _name in ("explain", "compare"):
+    app.command(f"ebpflab.explain_cli:{_name}_command", name=_name)
 for _name in ("compile", "disasm", "objdump", "btf", "plugin"):
     app.command(f"ebpflab.obj_cli:{_name}_command", name=_name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
@@ -18,12 +18,13 @@ from .targets.registry import open_target
 from .trace import Trace
 
 if TYPE_CHECKING:
+    from .comparison import Comparison
     from .explain import Explanation
     from .matrix import Matrix
     from .obj.compile import Compiled, Diagnostic
 
-__all__ = ["Bundle", "Lab", "Program", "assemble", "available", "close", "compile_c", "default", "disassemble",
-           "explain", "load", "load_object", "matrix", "set_default", "target", "verify"]
+__all__ = ["Bundle", "Lab", "Program", "assemble", "available", "close", "compare", "compile_c", "default",
+           "disassemble", "explain", "load", "load_object", "matrix", "set_default", "target", "verify"]
 
 
 class Lab(Closing):
@@ -166,10 +167,13 @@ def load_object(spec: ObjectSpec | bytes, *, target: str | None = None, log_leve
     return Bundle(spec, _lab.target(target), log_level=log_level)
 
 
-def explain(program: ProgramSpec | Program | Trace | str, *, target: str | None = None, **options) -> Explanation:
+def explain(program: ProgramSpec | Program | Trace | str, *, target: str | None = None, witness: float = 0.0,
+            progress: Callable[[int, float], None] | None = None, **options) -> Explanation:
     """Why a program is rejected: the rule, needed against known, how it came to that, the fix.
 
-    Takes a trace, a program (verified on ``target`` first), or assembly text. Raises SpecError if it is not rejected.
+    Takes a trace, a program (verified on ``target`` first), or assembly text. ``witness``: seconds in which to look for
+    an input that breaks the program; ``progress`` is called with the runs done and the share of the time. Raises
+    SpecError if it is not rejected.
     """
     from .explain import explain as explained
 
@@ -177,7 +181,28 @@ def explain(program: ProgramSpec | Program | Trace | str, *, target: str | None 
         program, target=target, **options)
     if trace.verdict.result != "reject":
         raise SpecError(f"{trace}: there is no rejection to explain")
-    return explained(trace)
+    return explained(trace, witness=witness, progress=progress)
+
+
+def compare(program: ProgramSpec | Program | str, targets: Sequence[str] = ("sim", "local"), *, log_level: int = 2,
+            **options) -> Comparison:
+    """What several verifiers say of one program, and the first step at which each parts from the first one.
+
+    ``sim`` is ebpflab's own verifier; a target that is not to be had is named with the reason.
+    """
+    from . import comparison
+
+    spec = program.spec if isinstance(program, Program) else _spec(program, **options)
+    if len(set(targets)) < 2:
+        raise SpecError("a comparison needs two verifiers", where=", ".join(targets) or None,
+                        hint="for instance sim, local, qemu:6.1")
+    opened, absent = {}, {}
+    for name in dict.fromkeys(targets):
+        try:
+            opened[name] = _lab.target(name)
+        except TargetError as error:
+            absent[name] = str(error)
+    return comparison.run(spec, opened, absent, log_level=log_level)
 
 
 def matrix(program: ProgramSpec | Program | str, kernels: Sequence[str] | None = None, *, data: bytes = bytes(64),

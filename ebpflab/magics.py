@@ -32,7 +32,8 @@ def _options(*options):
 target_options = _options(
     argument("--target", "-T", default=None, help="sim, local, qemu … (default: %%bpf_target)"),
     argument("--log-level", type=int, default=2, choices=(1, 2), help="verifier log: 2 every step, 1 less"),
-    argument("--view", default="stepper", choices=("stepper", "text", "none"), help="how the verification is shown"),
+    argument("--view", default="stepper", choices=("stepper", "text", "slice", "none"),
+             help="how the verification is shown; slice: as text, only the steps that matter for the verdict"),
 )
 c_options = _options(
     argument("--cflags", default="", help="more options for the C compiler, as '-DDEBUG -O1'"),
@@ -161,10 +162,11 @@ def show_trace(trace: Trace, how: str) -> None:
     """Display a verification as the stepper, or print it."""
     if how == "none":
         return
-    if how == "text":
+    if how in ("text", "slice"):
+        from .trace.slice import matter
         from .view.text import trace_text
 
-        print(trace_text(trace))
+        print(trace_text(trace, steps=matter(trace) if how == "slice" else None))
     else:
         from .view.stepper import Stepper
 
@@ -173,7 +175,9 @@ def show_trace(trace: Trace, how: str) -> None:
 
 def register(ipython) -> None:
     """Give IPython the magics and the displays."""
-    ipython.register_magics(BpfMagics)
+    from .explain_magics import ExplainMagics
+
+    ipython.register_magics(BpfMagics, ExplainMagics)
     formatters = ipython.display_formatter.formatters
     formatters["text/html"].for_type(Trace, _trace_html)
     formatters["text/plain"].for_type(Trace, lambda trace, printer, cycle: printer.text(str(trace)))

@@ -15,6 +15,7 @@ from .errors import EbpflabError, Rejected
 
 File = Annotated[str, Parameter(allow_leading_hyphen=True, help="a file's name, or - for stdin")]
 Out = Annotated[str, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, help="where to, - for stdout")]
+Syntax = Literal["auto", "llvm", "kernel", "mnemonic"]
 Json = Annotated[bool, Parameter(name="--json")]
 VMLINUX = "/sys/kernel/btf/vmlinux"
 
@@ -60,6 +61,27 @@ def object_of(file: str, data: bytes, target: str):
     for each in warnings:
         print(f"{each.file}:{each.line}:{each.column}: warning: {each.text}", file=sys.stderr)
     return spec
+
+
+def program_of(file: str, type: str, syntax: str = "auto", program: str = "", target: str = "sim"):
+    """A program from assembly text, raw instructions (``.bin``), C (``.c``) or a compiled object."""
+    from .asm import assemble
+    from .isa import decode
+    from .spec import ProgramSpec
+
+    data = read(file)
+    if is_compiled(file, data):
+        found = object_of(file, data, target).program(program)
+        return replace(found, type=type) if type else found
+    name = Path(file).stem if file != "-" else "stdin"
+    if file.endswith(".bin"):
+        return ProgramSpec(decode(data), type=type or "xdp", name=name)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise EbpflabError(f"not text: byte {error.start} is {data[error.start]:#04x}", where=file,
+                           hint="raw instructions need a name that ends in .bin") from None
+    return assemble(text, name=name, file=file, syntax=syntax, **({"type": type} if type else {}))
 
 
 def compile_command(file: File, *, out: Out = "", mcpu: Literal["v1", "v2", "v3", "v4"] = "v3", cflags: str = "",

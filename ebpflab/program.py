@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .errors import Rejected, SpecError
 from .spec import ObjectSpec, ProgramSpec
@@ -11,6 +11,9 @@ from .stream.maps import LabMap
 from .targets.attaching import point
 from .targets.base import Closing, Link, Loaded, RunResult, Target
 from .trace import Trace
+
+if TYPE_CHECKING:
+    from .explain import Explanation
 
 
 class Program(Closing):
@@ -82,6 +85,12 @@ class Program(Closing):
         loaded = self._need()
         kernel = self.target.facts.kernel
         return self.own(loaded.attach(point(self.spec, kernel, place, end, kind, options)))
+
+    def explain(self, *, witness: float = 0.0, progress: Callable[[int, float], None] | None = None) -> Explanation:
+        """Why it was rejected, and what to do. ``witness``: seconds in which to look for an input that breaks it."""
+        from .explain import explain
+
+        return explain(self.trace, witness=witness, progress=progress)
 
     def info(self) -> dict:
         """What the kernel says of it: sizes, tag, map ids, runs and run time (``target.stats()`` counts them)."""

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ..errors import SpecError
 from ..spec import ProgramSpec
@@ -17,6 +17,8 @@ from ..trace.diagnosis import Diagnosis
 from .catalogue import Entry, Match, fill, find
 from .chain import ROLES, ChainLink, chain, held
 from .facts import Need, facts, need, rejected_step
+from .witness import NoWitness, Progress, Witness
+from .witness import witness as look_for
 
 _WIDTH = 100
 _SHOWN = 12         # links of a chain in the text form; the first and the last ones
@@ -28,7 +30,8 @@ class Explanation:
 
     ``message`` are the verifier's own lines, ``sentence`` the same in plain words with this program's numbers.
     ``step`` and ``pc`` say where; ``asm`` and ``c`` are the fix, adapted as far as the message allows.
-    ``diagnoses`` are what the kernel itself says of it (Linux 7.3 and later).
+    ``diagnoses`` are what the kernel itself says of it (Linux 7.3 and later). ``witness``: an input that breaks it, or
+    why there is none; None if none was looked for.
     """
 
     program: str
@@ -48,6 +51,7 @@ class Explanation:
     insn: str = ""
     cause: Explanation | None = None
     diagnoses: tuple[Diagnosis, ...] = ()
+    witness: Witness | NoWitness | None = None
 
     @property
     def id(self) -> str:
@@ -69,19 +73,28 @@ class Explanation:
             "fix": {"asm": self.asm, "c": self.c}, "lesson": self.lesson, "pc": self.pc, "step": self.step,
             "insn": self.insn, "cause": self.cause.to_dict() if self.cause else None,
             "diagnoses": [asdict(each) for each in self.diagnoses],
+            "witness": self.witness.to_dict() if self.witness is not None else None,
         }
 
     def __str__(self) -> str:
         return "\n".join(_text(self)) + "\n"
 
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        printer.text(str(self))
 
-def explain(what: Trace | ProgramSpec | str | object, *, links: bool = True) -> Explanation:
+
+def explain(what: Trace | ProgramSpec | str | object, *, links: bool = True, witness: float = 0.0,
+            progress: Progress | None = None) -> Explanation:
     """Explain a trace (ours or one read from a kernel's log), a program that holds one, or a program to be verified.
 
     Assembly text and ``ProgramSpec`` are verified by ebpflab's own verifier first. ``links=False`` leaves the chain of
-    proof out, which is all that takes time in a long trace. Raises SpecError for anything else.
+    proof out, which is all that takes time in a long trace. ``witness``: seconds in which to look for an input that
+    breaks a rejected program (``explain.witness``). Raises SpecError for anything else.
     """
     trace = _trace(what)
+    if witness and trace.verdict.result == "reject":
+        return replace(explain(trace, links=links),
+                       witness=look_for(trace.program, trace, seconds=witness, progress=progress))
     v = trace.verdict
     common = {"program": trace.program.name, "verdict": v.result, "by": v.by, "diagnoses": v.diagnoses}
     if v.result == "accept":
@@ -177,6 +190,9 @@ def details(e: Explanation) -> list[str]:
         out += ["", f"needed  {e.need.needs}", f"known   {e.need.has}"]
         if e.need.allowed and e.need.known:
             out.append(f"        {e.need.unit}: allowed {_range(e.need.allowed)}, known {_range(e.need.known)}")
+    if e.witness is not None:
+        out += ["", *(part for line in str(e.witness).splitlines()
+                      for part in textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 11))]
     if e.chain:
         out += ["", "chain of proof", *_chain_lines(e.chain)]
     if e.why:

@@ -28,7 +28,7 @@ from .facts import rejected_step
 from .shadow import Shadow
 from .solve import solve
 from .symbols import Condition
-from .witness import NoWitness, Witness
+from .witness import NoWitness, Progress, Witness
 
 BUDGET = 20_000             # instructions of one run; more is called endless
 _MOST_ACCESSES = 20         # accesses at the end of the rejected path and after it that are tried to break
@@ -53,9 +53,9 @@ class Search:
     as (slot, frame); ``dead_ends`` say why a solver found no input to go on; ``unproved``: something was left open.
     """
 
-    def __init__(self, spec: ProgramSpec, trace: Trace | None, seconds: float):
-        self.spec, self.trace = spec, trace
-        self.start = time.monotonic()
+    def __init__(self, spec: ProgramSpec, trace: Trace | None, seconds: float, progress: Progress | None = None):
+        self.spec, self.trace, self.progress = spec, trace, progress
+        self.start, self.seconds = time.monotonic(), seconds
         self.deadline = self.start + seconds
         match = find(trace.verdict.error_lines) if trace is not None else None
         self.harm = match.entry.harm if match is not None else "fault"
@@ -74,6 +74,8 @@ class Search:
             for values in inputs.seeds(self.spec):
                 self._push(values, 1 << 20)
             while self.queue and time.monotonic() < self.deadline:
+                if self.progress:
+                    self.progress(self.runs, (time.monotonic() - self.start) / self.seconds)
                 run = self._run(heapq.heappop(self.queue)[2])
                 if (found := self._broken(run)) is not None:
                     return found
@@ -81,6 +83,8 @@ class Search:
                 self._continue(run)
         except EbpflabError as error:
             return self._none(f"the simulator cannot run it: {error.what}.")
+        except KeyboardInterrupt:
+            return self._none(f"the search was interrupted after {self.runs} runs.")
         return self._none(self._conclusion(), not self.queue and not self.unproved and bool(self.dead_ends))
 
     def stop(self) -> None:

@@ -8,10 +8,14 @@ How it is looked for is in ``search``; what is reported happened in the simulato
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from ..spec import ProgramSpec
 from ..trace import Trace
+
+#: called with the number of runs done, and the share of the time that is used up
+Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,16 @@ class NoWitness:
         return f"No input found that breaks it: {self.why}"
 
 
-def witness(spec: ProgramSpec, trace: Trace, *, seconds: float = 5.0) -> Witness | NoWitness:
+def witness(spec: ProgramSpec, trace: Trace, *, seconds: float = 5.0, progress: Progress | None = None
+            ) -> Witness | NoWitness:
     """Look for an input that makes the rejected program go wrong, for at most about ``seconds``.
 
-    ``trace`` is the rejection (ours or a kernel's). A program that was accepted has nothing to be shown.
+    ``trace`` is the rejection (ours or a kernel's). A program that was accepted has nothing to be shown. Ctrl-C ends
+    the search with what is known then. ``progress`` is called before every run.
     """
     from .search import Search
 
-    return Search(spec, trace, seconds).go()
+    return Search(spec, trace, seconds, progress).go()
 
 
 def challenge(spec: ProgramSpec, *, seconds: float = 5.0) -> Witness | NoWitness:

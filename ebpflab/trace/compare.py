@@ -36,9 +36,12 @@ class CellDifference:
     b: str
     fields: tuple[str, ...]
 
+    @property
+    def what(self) -> str:
+        return ", ".join(_WORDS.get(field, field) for field in self.fields)
+
     def __str__(self) -> str:
-        what = ", ".join(_WORDS.get(field, field) for field in self.fields)
-        return f"{self.name}: {self.a or 'unknown'} against {self.b or 'unknown'} ({what})"
+        return f"{self.name}: {self.a or 'unknown'} against {self.b or 'unknown'} ({self.what})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,13 @@ class Difference:
     a: Step | None = None
     b: Step | None = None
     words: str = ""
+
+    def to_dict(self) -> dict:
+        """Only str, int, None, list and dict."""
+        return {"kind": self.kind, "step": self.step, "pc_a": self.pc_a, "pc_b": self.pc_b,
+                "insn_a": self.a.text if self.a else "", "insn_b": self.b.text if self.b else "", "words": self.words,
+                "cells": [{"name": cell.name, "a": cell.a, "b": cell.b, "fields": list(cell.fields)}
+                          for cell in self.cells]}
 
 
 def same_value(a: Value, b: Value) -> tuple[str, ...]:

@@ -77,6 +77,12 @@ def backwards(trace: Trace, root: int | None = None, cells: tuple[str, ...] = ()
     return Slice(root, needed, tuple(reversed(links)), _names(live - given, depth))
 
 
+def matter(trace: Trace) -> tuple[int, ...]:
+    """The steps that matter for the verdict, in their order; of an accepted program those that made its result."""
+    found = backwards(trace)
+    return found.steps if found else ()
+
+
 def _asked(cells: tuple[str, ...], depth: int) -> set[Cell]:
     return {(depth, int(name[1:]) if name[0] == "R" else int(name[2:])) for name in cells}
 

@@ -18,7 +18,8 @@ LAYERS = {
     "kernel": 4, "explain": 4, "vm": 4,
     "targets": 5,
     "stream": 6, "traffic": 6,
-    "view": 7, "lessons": 7, "experiments": 7, "program": 7, "matrix": 7, "vm_cli": 8, "obj_cli": 8,
+    "view": 7, "lessons": 7, "experiments": 7, "program": 7, "matrix": 7, "comparison": 7,
+    "vm_cli": 8, "obj_cli": 8, "explain_cli": 9, "explain_magics": 9,
     "lab": 8, "doctor": 8, "magics": 9, "cli": 9, "__main__": 9, "bench": 9,
     "__init__": 10,
 }
