@@ -15,6 +15,7 @@ from .errors import EbpflabError, Rejected
 from .obj_cli import File, Out, Syntax, is_compiled, object_of, program_of, write
 from .obj_cli import read as _read
 
+BAD_SHOWN = 5       # records that cannot be read and are named one by one
 Program = Annotated[str, Parameter(help="which program, where a C file or an object has several")]
 
 app = App(name="ebpflab", help="A lab for eBPF: assemble, verify step by step, run, load, watch.",
@@ -68,14 +69,14 @@ def verify(file: File = "", *, type: str = "", target: str = "sim", program: Pro
     """Verify FILE on a target; show every step (--slice: those that matter; --log: the kernel's own format).
 
     --records F.jsonl.gz --out OUT.jsonl verifies every program of a file of records instead, on --jobs processes;
-    --report compares with what the records say.
+    --report compares with what the records say: a table, or everything with --json.
     """
     from . import lab
     from .trace.slice import matter
     from .view.text import trace_text
 
     if records:
-        return _records(records, out, jobs, report)
+        return _records(records, out, jobs, report, json_)
     if not file:
         raise EbpflabError("nothing to verify", where="verify", hint="name a file, or --records F.jsonl.gz")
 
@@ -92,18 +93,28 @@ def verify(file: File = "", *, type: str = "", target: str = "sim", program: Pro
     return {"accept": 0, "reject": 1}.get(trace.verdict.result, 2)
 
 
-def _records(file: str, out: str, jobs: int, report: bool) -> int:
-    """Exit status 1 if a verdict differs from the record's."""
+def _records(file: str, out: str, jobs: int, report: bool, json_: bool) -> int:
+    """Exit status 2 if a record could not be read, 1 if a verdict differs from the record's, 130 after Ctrl-C."""
     from tqdm import tqdm
 
-    from .verify.records import verify_file
+    from .verify.records import btf_file, verify_file
 
+    if not btf_file(file).exists():
+        print(f"{btf_file(file)}: no such file; what needs types is not supported", file=sys.stderr)
     with tqdm(unit=" programs", disable=None) as bar:
-        agreement = verify_file(file, out or None, jobs=jobs, report=report,
-                                progress=lambda done: bar.update(done - bar.n))
+        found = verify_file(file, sys.stdout if out == "-" else out or None, jobs=jobs, report=report,
+                            progress=lambda done: bar.update(done - bar.n))
     if report:
-        print(agreement)
-    return 1 if any(what.startswith("wrong") for what in agreement.differences) else 0
+        text = json.dumps(found.agreement.to_dict()) if json_ else str(found.agreement)
+        print(text, file=sys.stderr if out == "-" else sys.stdout)
+    for line in found.bad[:BAD_SHOWN]:
+        print(line, file=sys.stderr)
+    if len(found.bad) > BAD_SHOWN:
+        print(f"… and {len(found.bad) - BAD_SHOWN} more records that cannot be read", file=sys.stderr)
+    if found.interrupted:
+        print(f"interrupted after {found.done} records", file=sys.stderr)
+        return 130
+    return 2 if found.bad else 1 if found.agreement.wrong else 0
 
 
 @app.command

@@ -51,6 +51,7 @@ def test_a_file_of_records_is_compared(tmp_path):
     with gzip.open(CORPUS, "rt") as lines, gzip.open(few, "wt") as into:
         into.writelines(itertools.islice(lines, 60))
     (tmp_path / "few-btf.jsonl.gz").write_bytes((CORPUS.parent / "dev-btf.jsonl.gz").read_bytes())
-    agreement = records.verify_file(few, out, jobs=min(2, os.cpu_count() or 1), report=True)
-    assert len(out.read_text().splitlines()) == 60
-    assert "verdict" in agreement.text()
+    found = records.verify_file(few, out, jobs=min(2, os.cpu_count() or 1), report=True)
+    assert len(out.read_text().splitlines()) == 60 == found.done
+    assert sum(found.agreement.programs.values()) == 60 and not found.agreement.wrong and not found.bad
+    assert found.agreement.to_dict()["tiers"]["A"]["verdict"][0] > 0 and "verdict" in str(found.agreement)
