@@ -1,13 +1,15 @@
-"""Calls between the program's own functions, and returning from them (``check_func_call``, ``prepare_func_exit``)."""
+"""Frames come and go: what calls of any kind have in common (``setup_func_entry``, ``prepare_func_exit``)."""
 
 from __future__ import annotations
 
-from ..isa import Insn
 from ..isa.bits import MAX_CALL_FRAMES
+from . import precision
 from .env import E2BIG, EINVAL, Env
-from .signature import Mismatch
-from .state import Frame
-from .value import CTX, SCALAR, STACK, UNINIT
+from .jump import each_reg
+from .state import CALLBACK, Frame, State
+from .value import ANY, PACKET_POINTERS, SCALAR, STACK, UNINIT
+from .verdict import range_text
+from .widen import previous_entry, widen
 
 
 def forget_arguments(env: Env, regs: list) -> None:
@@ -15,6 +17,11 @@ def forget_arguments(env: Env, regs: list) -> None:
     for regno in range(6):
         regs[regno] = UNINIT
     env.touched |= 0x3F
+
+
+def clear_packets(env: Env) -> None:
+    """The packet may have moved: no pointer into it holds (``clear_all_pkt_pointers``)."""
+    each_reg(env.state, lambda reg: ANY if reg.type in PACKET_POINTERS else reg)
 
 
 def no_references(env: Env, where: str) -> None:
@@ -25,52 +32,23 @@ def no_references(env: Env, where: str) -> None:
         raise env.reject(f"{where} would lead to reference leak", EINVAL)
 
 
-def local(env: Env, insn: Insn) -> int:
-    """Enter a function of the program; its first instruction."""
-    start = env.pc + 1 + insn.imm
-    sub = env.shape.sub_at(start)
-    if _matches(env, sub):
-        raise env.unsupported("global functions")
-    state = env.state
+def push_frame(env: Env, state: State, callsite: int, sub: int) -> Frame:
+    """An empty frame on top of ``state``; the whole of the state is printed next."""
     depth = len(state.frames)
     if depth >= MAX_CALL_FRAMES:
         raise env.reject(f"the call stack of {depth + 1} frames is too deep", E2BIG)
-    caller = state.frame
-    callee = Frame(depth, env.pc, sub)
-    callee.regs[1:6] = caller.regs[1:6]
-    state.frames.append(callee)
+    frame = Frame(depth, callsite, sub)
+    state.frames.append(frame)
     env.touched, env.touched_slots = 0x7FF, -1
-    forget_arguments(env, caller.regs)
-    env.touched, env.touched_slots = 0x7FF, -1
-    if env.log.level:
-        env.log.full("caller:\n", caller, state.refs)
-        env.log.full("callee:\n", callee, state.refs)
-    env.resume(state)
-    return start
-
-
-def _matches(env: Env, sub: int) -> bool:
-    """Compare the arguments with BTF (``btf_check_subprog_call``); True if the function is global."""
-    signatures = env.signatures
-    if not signatures.infos:
-        return False
-    if sub not in signatures.unreliable:
-        try:
-            for at, kind in enumerate(signatures.arguments(sub, env.say)):
-                reg = env.regs[at + 1]
-                if kind == "scalar" and reg.type != SCALAR:
-                    env.say(f"R{at + 1} is not a scalar")
-                    raise Mismatch
-                if kind == "ctx" and reg.type != CTX:
-                    env.say(f"arg#{at} expects pointer to ctx")
-                    raise Mismatch
-        except Mismatch:
-            signatures.unreliable.add(sub)
-    return signatures.is_global(sub)
+    return frame
 
 
 def leave(env: Env) -> int:
-    """Return to the caller; the instruction after the call."""
+    """Return to the caller; the instruction that is walked next.
+
+    A function's caller goes on behind the call. A helper that called a function may call it again: its call is
+    walked once more, until nothing new comes of it.
+    """
     state = env.state
     env.stack_liveness.update(state)
     callee = state.frames[-1]
@@ -78,12 +56,29 @@ def leave(env: Env) -> int:
     if result.type == STACK:
         raise env.reject("cannot return stack pointer to the caller", EINVAL)
     caller = state.frames[-2]
-    caller.regs[0] = result
-    after = callee.callsite + 1
+    back = callee.callsite
+    if callee.role == CALLBACK:
+        _check_result(env, callee)
+    else:
+        caller.regs[0] = result
+        back += 1
     if env.log.level:
         env.log.full("returning from callee:\n", callee, state.refs)
-        env.log.full(f"to caller at {after}:\n", caller, state.refs)
+        env.log.full(f"to caller at {back}:\n", caller, state.refs)
     state.frames.pop()
     env.resume(state)
-    return after
+    if callee.role == CALLBACK:
+        previous = previous_entry(env, state, back)
+        if previous is not None:
+            widen(env, previous, state)
+    return back
 
+
+def _check_result(env: Env, callee: Frame) -> None:
+    """What a callback returns decides whether it is called again."""
+    result, (low, high) = callee.regs[0], callee.allowed
+    if result.type != SCALAR:
+        raise env.reject("R0 not a scalar value")
+    precision.mark(env, 0)
+    if not low <= result.num.smin <= result.num.smax <= high:
+        raise env.reject(f"At callback return the register R0 has {range_text(result.num, low, high)}", EINVAL)

@@ -16,6 +16,9 @@ from ..isa import Insn, bits
 _JUMPS = (bits.JMP, bits.JMP32)
 _WIDE = bits.LD | bits.IMM | bits.DW
 _PACKET_CHANGERS = frozenset(row.number for row in HELPERS.values() if row.changes_packet)
+#: helpers that call a function of the program before they return, and those that have it called later
+_CALL_BACK = frozenset(HELPER_IDS[name] for name in ("for_each_map_elem", "find_vma", "loop", "user_ringbuf_drain"))
+_CALL_LATER = frozenset((HELPER_IDS["timer_set_callback"],))
 
 
 class Refused(Exception):
@@ -31,9 +34,12 @@ class Shape:
 
     prune    a path may be compared with earlier ones here; ``force`` where it must be kept
     jump     arriving here is recorded, so that the path can be walked backwards
+    calls_callback  a helper is called that calls a function of the program
     scc      number of the loop that the instruction is in, 0 for none
     live     bit mask of registers that may be read before they are written
     starts   first slot of each function; ``postorder`` their instructions, callees' ranges by ``orders``
+
+    ``changes_packet``, ``might_sleep`` (callees included), ``has_tail_call`` and ``has_ld_abs`` are by function.
     """
 
     def __init__(self, insns: Sequence[Insn]):
@@ -41,12 +47,14 @@ class Shape:
         self.insns = insns
         self.starts: list[int] = []
         self.prune, self.force, self.jump = [False] * count, [False] * count, [False] * count
+        self.calls_callback = [False] * count
         self.scc = [0] * count
         self.live = [0] * count
         self.successors: list[tuple[int, ...]] = [()] * count
         self.postorder: list[int] = []
         self.orders: list[tuple[int, int]] = []
         self.changes_packet: list[bool] = []
+        self.might_sleep: list[bool] = []
         self.has_tail_call: list[bool] = []
         self.has_ld_abs: list[bool] = []
 
@@ -67,12 +75,17 @@ def is_call(insn: Insn, src: int) -> bool:
     return insn.opcode == bits.JMP | bits.CALL and insn.src == src
 
 
+def is_function(insn: Insn) -> bool:
+    """A wide load of a function's address."""
+    return insn.opcode == _WIDE and insn.src == bits.PSEUDO_FUNC
+
+
 def find_functions(shape: Shape) -> None:
     """Collect the functions' first instructions (``add_subprog_and_kfunc``)."""
     count = len(shape.insns)
     starts = {0}
     for pc, insn in enumerate(shape.insns):
-        if is_call(insn, bits.CALL_LOCAL) or (insn.opcode == _WIDE and insn.src == bits.PSEUDO_FUNC):
+        if is_call(insn, bits.CALL_LOCAL) or is_function(insn):
             start = pc + 1 + insn.imm
             if not 0 <= start < count:
                 raise Refused("call to invalid destination")
@@ -103,6 +116,7 @@ def check_functions(shape: Shape) -> None:
             if pc == end - 1 and insn.opcode not in (bits.JMP | bits.EXIT, bits.JMP | bits.JA, bits.JMP32 | bits.JA):
                 raise Refused("last insn is not an exit or jmp")
         shape.changes_packet.append(packet)
+        shape.might_sleep.append(False)
         shape.has_tail_call.append(tail)
         shape.has_ld_abs.append(ld_abs)
 
@@ -126,9 +140,9 @@ _DISCOVERED, _EXPLORED = 0x10, 0x20
 _FALL, _BRANCH = 1, 2
 
 
-def check_reachable(shape: Shape, callbacks: frozenset[int]) -> None:
+def check_reachable(shape: Shape, sleeps: Callable[[int], bool]) -> None:
     """Depth-first walk: every instruction must be reachable, and points to prune and record at are marked
-    (``check_cfg``). ``callbacks`` are the helpers that call a function of the program."""
+    (``check_cfg``). ``sleeps`` says whether a helper may sleep."""
     insns, count = shape.insns, len(shape.insns)
     seen = [0] * count
     seen[0] = _DISCOVERED
@@ -162,20 +176,26 @@ def check_reachable(shape: Shape, callbacks: frozenset[int]) -> None:
         shape.prune[pc] = True
         caller, callee = shape.sub_at(pc), shape.sub_at(goal)
         shape.changes_packet[caller] |= shape.changes_packet[callee]
+        shape.might_sleep[caller] |= shape.might_sleep[callee]
         return push(pc, goal, _BRANCH)
 
     def visit(pc: int) -> bool:
         insn = insns[pc]
         cls, code = insn.opcode & 7, insn.opcode & 0xF0
-        if insn.opcode == _WIDE and insn.src == bits.PSEUDO_FUNC:
+        if is_function(insn):
             return visit_call(pc, 2, True)
         if cls not in _JUMPS:
             return push(pc, pc + (2 if insn.opcode == _WIDE else 1), _FALL)
         if code == bits.EXIT:
             return False
         if code == bits.CALL:
-            if insn.src == bits.CALL_HELPER and insn.imm in callbacks:
-                shape.force[pc] = shape.prune[pc] = shape.jump[pc] = True
+            if insn.src == bits.CALL_HELPER:
+                if insn.imm in _CALL_LATER:
+                    shape.prune[pc] = True
+                if insn.imm in _CALL_BACK:
+                    shape.calls_callback[pc] = shape.force[pc] = shape.prune[pc] = shape.jump[pc] = True
+                if sleeps(insn.imm):
+                    shape.might_sleep[shape.sub_at(pc)] = True
             return visit_call(pc, 1, insn.src == bits.CALL_LOCAL)
         if code == bits.JA:
             if insn.opcode & bits.X:

@@ -86,6 +86,9 @@ class Env:
         self.stack_liveness = StackLiveness(shape, log.write if self.level2 else None)
         self.depths = [0] * len(shape.starts)               # how deep each function's stack gets, in bytes
         self.pointer_types = [NOT_INIT] * len(spec.insns)   # what each load and store was used with so far
+        self.called: set[int] = set()                       # global functions
+        self.later: set[int] = set()                        # functions that run as asynchronous callbacks
+        self.inlined: dict[int, int] = {}                   # see callback.enter
 
         self.state = State()
         self.regs = self.state.frame.regs
@@ -101,8 +104,9 @@ class Env:
         self.processed_before = self.jumps_before = 0       # at the last checkpoint
         self.states_total = self.states_now = self.states_retired = 0
         self.states_peak = self.states_per_insn = self.backedges = 0
-        self.buckets: list[list[State]] = [[] for _ in spec.insns]
-        self.visits: dict = {}          # see prune.Visit
+        self.buckets: list[list[State]]
+        self.visits: dict               # see prune.Visit
+        self.forget_states()
 
     # ---- saying things
 
@@ -154,6 +158,23 @@ class Env:
         if other.parent:
             other.parent.branches += 1
         return other
+
+    def push_async(self, pc: int, previous: int) -> State:
+        """Put a state aside that knows nothing of this one (``push_async_cb``)."""
+        other = State()
+        self.pending.append(Pending(other, pc, previous, len(self.log.events), self.step))
+        if len(self.pending) > MAX_PENDING:
+            raise self.reject(f"The sequence of {len(self.pending)} jumps is too complex for async cb.", E2BIG)
+        return other
+
+    def bucket(self, pc: int) -> list[State]:
+        """The checkpoints that the current state is compared with at ``pc``, newest first."""
+        return self.buckets[(pc ^ self.state.frame.callsite & 0xFFFF_FFFF) % len(self.buckets)]
+
+    def forget_states(self) -> None:
+        """Another function is verified by itself: the checkpoints of the last one say nothing of it."""
+        self.buckets = [[] for _ in self.insns]
+        self.visits = {}
 
     def record(self, flags: int, linked: tuple = ()) -> None:
         """Remember this instruction for walking backwards (``push_jmp_history``)."""

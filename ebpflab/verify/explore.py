@@ -18,7 +18,7 @@ from ..isa import Insn, Op, bits, rows
 from ..obj.btf import Btf
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Stats, Verdict
-from . import alu, call, cfg, depth, helper, jump, memory, prune
+from . import alu, call, cfg, depth, functions, helper, jump, memory, prune, widen
 from .cfg import Refused, Shape
 from .env import E2BIG, EINVAL, MAX_VAR_OFF, Env, Map, Pending, Stop
 from .log import Log
@@ -100,7 +100,7 @@ class Run:
         self.signatures.check(shape)
         self._check_encoding()
         cfg.find_successors(shape)
-        cfg.check_reachable(shape, frozenset())
+        cfg.check_reachable(shape, self._sleeps)
         cfg.order(shape)
         cfg.find_loops(shape)
         cfg.find_live(shape, self._arity)
@@ -122,8 +122,9 @@ class Run:
         for insn in spec.insns:
             if cfg.is_call(insn, bits.CALL_KFUNC):
                 raise Unsupported("kernel functions (kfuncs)")
-            if insn.opcode == 0x18 and insn.src not in (0, bits.PSEUDO_MAP_FD, bits.PSEUDO_MAP_VALUE):
-                raise Unsupported("wide loads of functions or BTF variables")
+            if insn.opcode == 0x18 and insn.src not in (0, bits.PSEUDO_MAP_FD, bits.PSEUDO_MAP_VALUE,
+                                                        bits.PSEUDO_FUNC):
+                raise Unsupported("wide loads of BTF variables")
 
     def _arity(self, number: int) -> int:
         """How many registers a helper reads; all five arguments if this program may not call it."""
@@ -131,6 +132,11 @@ class Run:
         if not name or not helper.available(self.spec, name):
             return 5
         return len(prototype(name, self.spec.type, self.spec.attach_type).args)
+
+    def _sleeps(self, number: int) -> bool:
+        name = HELPER_NAMES.get(number, "")
+        return bool(name) and helper.available(self.spec, name) \
+            and prototype(name, self.spec.type, self.spec.attach_type).sleeps
 
     def _check_encoding(self) -> None:
         """``resolve_pseudo_ldimm64``: what no rule below would notice."""
@@ -184,14 +190,24 @@ class Run:
     # ---- the walk
 
     def walk(self) -> None:
-        env = self.env
+        """The program, then each global function that was called."""
+        env, log = self.env, self.log
         assert env is not None
         if self.signatures.infos:
             with suppress(Mismatch):
                 self.signatures.arguments(0, env.say)
         env.regs[1] = Reg(CTX)
-        env.touched, env.touched_slots = 0x7FF, -1
         env.resume(env.state)
+        self._walk(env)
+        for sub in functions.waiting(env):
+            functions.begin(env, sub)
+            self._walk(env)
+            name = self.signatures.name(sub)
+            log.write(f"Func#{sub} ('{name}') is safe for any args that match its prototype\n")
+
+    def _walk(self, env: Env) -> None:
+        """All paths of one function."""
+        env.touched, env.touched_slots = 0x7FF, -1
         log, insns, ops, steps = self.log, env.insns, env.ops, self.steps
         prune_points, jump_points = self.shape.prune, self.shape.jump
         liveness, logging = env.stack_liveness, log.level > 0
@@ -240,6 +256,8 @@ class Run:
                 steps.append((pc, parent, "end", _snapshot(env.state)))
             pending = self._next_path(env)
             if pending is None:
+                if not env.level2:
+                    log.cut(0)
                 return
             came_back, parent, pc = True, pending.step, pending.previous
 
@@ -266,17 +284,20 @@ class Run:
             memory.store_constant(env, insn, op)
         elif kind == "call":
             env.jumps += 1
-            left = False
+            frames = len(env.state.frames)
             if insn.src == bits.CALL_LOCAL:
-                env.pc = call.local(env, insn)
+                env.pc = functions.call(env, insn)
             else:
-                left = helper.helper(env, insn)
-                env.pc = call.leave(env) if left else pc + 1
+                env.pc = call.leave(env) if helper.helper(env, insn) else pc + 1
             env.touched |= 1
-            return CALLED if left or insn.src == bits.CALL_LOCAL else ON
+            return ON if len(env.state.frames) == frames else CALLED
         elif kind == "ja":
             env.jumps += 1
             env.pc = cfg.target(insn, pc)
+            return ON
+        elif kind == "jcond":
+            env.jumps += 1
+            env.pc = widen.may_goto(env, insn)
             return ON
         elif kind == "exit":
             env.jumps += 1
@@ -318,10 +339,13 @@ class Run:
         return pending
 
     @staticmethod
-    def _wide_load(env: Env, insn) -> None:
+    def _wide_load(env: Env, insn: Insn) -> None:
         env.target(insn.dst)
         if insn.src == 0:
             env.regs[insn.dst] = constant(insn.imm & 0xFFFF_FFFF | (env.insns[env.pc + 1].imm & 0xFFFF_FFFF) << 32)
+            return
+        if insn.src == bits.PSEUDO_FUNC:
+            env.regs[insn.dst] = functions.address(env, insn)
             return
         bpf_map = env.maps[insn.imm]
         if insn.src == bits.PSEUDO_MAP_FD:
@@ -358,8 +382,6 @@ class Run:
         """What is checked when all paths are done."""
         env = self.env
         assert env is not None
-        if not env.level2:
-            self.log.cut(0)
         env.messages.clear()
         depth.check(env)
 

@@ -11,10 +11,11 @@ from ..abi.helpers import Arg, Helper, may_call, prototype
 from ..isa import Insn
 from ..isa.bits import U64
 from ..spec import ProgramSpec
-from . import mapcalls, memory, precision, stack
-from .call import forget_arguments, no_references
+from . import callback, mapcalls, memory, precision
+from .call import clear_packets, forget_arguments, no_references
 from .env import EINVAL, ENOTSUPP, SLEEPABLE, Env, Map
 from .jump import each_reg
+from .region import region
 from .scalar import s32, sync
 from .value import (
     ANY,
@@ -22,12 +23,12 @@ from .value import (
     BTF_ID,
     BUF,
     CTX,
+    FUNC,
     MAP_KEY,
     MAP_PTR,
     MAP_VALUE,
     MAYBE_NULL,
     MEM,
-    PACKET_POINTERS,
     PACKETS,
     PKT,
     PKT_META,
@@ -56,11 +57,8 @@ _ALLOWED = {
     "map_key": _MEMORY, "map_value": _MEMORY, "mem": _MEMORY, "const_size": (SCALAR,), "const_size_or_zero": (SCALAR,),
     "const_alloc_size_or_zero": (SCALAR,), "const_map_ptr": (MAP_PTR,), "ctx": (CTX,), "const_str": (MAP_VALUE,),
     "sock_common": _SOCKS, "btf_id_sock_common": (*_SOCKS, BTF_ID, BTF_ID | TRUSTED), "socket": (SOCKET,),
-    "ringbuf_mem": (MEM | RINGBUF,), "stack": (STACK,),
+    "ringbuf_mem": (MEM | RINGBUF,), "stack": (STACK,), "func": (FUNC,),
 }
-#: types whose fixed and variable offsets are checked where they are used (check_func_arg_reg_off)
-_ANY_OFFSET = frozenset((STACK, PKT, PKT_META, MAP_KEY, MAP_VALUE, MEM, MEM | RDONLY, MEM | RINGBUF, BUF, BUF | RDONLY,
-                         SCALAR))
 _NOT_BUILT = frozenset(("override_return",))            # needs CONFIG_BPF_KPROBE_OVERRIDE
 _KNOWN_KEY = frozenset(("array", "percpu_array"))       # can_elide_value_nullness
 _TAKES_REFERENCE = frozenset(("sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "ringbuf_reserve"))
@@ -74,7 +72,7 @@ _RESULTS = {"socket": SOCKET, "sock_common": SOCK_COMMON, "tcp_sock": TCP_SOCK}
 class Call:
     """What the arguments said (``struct bpf_call_arg_meta``)."""
 
-    __slots__ = ("fill_regno", "fill_size", "key", "largest", "map", "proto", "raw", "ref", "release", "size")
+    __slots__ = ("fill_regno", "fill_size", "key", "largest", "map", "proto", "raw", "ref", "release", "size", "sub")
 
     def __init__(self, proto: Helper):
         self.proto = proto
@@ -84,6 +82,7 @@ class Call:
         self.fill_regno = self.fill_size = 0    # memory that the helper fills
         self.largest = self.size = 0            # of a size argument; of an allocation
         self.ref = self.release = 0             # reference among the arguments; register to be released
+        self.sub = 0                            # function that the helper is given
 
 
 def available(spec: ProgramSpec, name: str) -> bool:
@@ -121,6 +120,8 @@ def helper(env: Env, insn: Insn) -> bool:
         no_references(env, "tail_call")
     elif proto.name == "get_local_storage" and not env.regs[2].is_null:
         raise env.reject("get_local_storage() doesn't support non-zero flags", EINVAL)
+    elif proto.name in callback.HELPERS:
+        callback.enter(env, proto.name, call.sub, call.map)
     forget_arguments(env, env.regs)
     env.regs[0] = _result(env, call)
     if call.map is not None:
@@ -135,11 +136,11 @@ def helper(env: Env, insn: Insn) -> bool:
         # it failed: go on here; it did not: some other program returned to our caller
         env.touched |= 1
         env.push(env.pc + 1, env.pc)
-        forget_packets(env)
+        clear_packets(env)
         env.regs[0] = ANY
         return True
     if proto.changes_packet:
-        forget_packets(env)
+        clear_packets(env)
     return False
 
 
@@ -154,11 +155,6 @@ def _special(env: Env, call: Call) -> None:
         index = env.regs[3].const
         if index is not None and index < bpf_map.max_entries:
             precision.mark(env, 3)
-
-
-def forget_packets(env: Env) -> None:
-    """The packet may have moved: no pointer into it holds (``clear_all_pkt_pointers``)."""
-    each_reg(env.state, lambda reg: ANY if reg.type in PACKET_POINTERS else reg)
 
 
 def _release(env: Env, call: Call) -> None:
@@ -221,12 +217,18 @@ def _offset(env: Env, regno: int, reg: Reg, arg: Arg) -> None:
             raise env.reject(f"R{regno} must have zero offset when passed to release func or trusted arg to kfunc",
                              EINVAL)
         memory.plain_offset(env, reg, regno)
-    elif reg.type not in _ANY_OFFSET:
+    elif reg.type not in memory.ANY_OFFSET:
         memory.plain_offset(env, reg, regno)
 
 
 def _map_pointer(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
     call.map = reg.data
+
+
+def _function(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    if call.proto.name not in callback.HELPERS:
+        raise env.unsupported(f"helper bpf_{call.proto.name} (argument {arg.kind})")
+    call.sub = reg.data
 
 
 def _map_key(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
@@ -289,41 +291,14 @@ def _string(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
 
 
 _CHECKS = {
-    "const_map_ptr": _map_pointer, "map_key": _map_key, "map_value": _map_value, "mem": _memory, "const_size": _size,
-    "const_size_or_zero": _size, "const_alloc_size_or_zero": _allocation, "const_str": _string,
+    "const_map_ptr": _map_pointer, "func": _function, "map_key": _map_key, "map_value": _map_value, "mem": _memory,
+    "const_size": _size, "const_size_or_zero": _size, "const_alloc_size_or_zero": _allocation, "const_str": _string,
 }
 
 
 def _region(env: Env, call: Call, regno: int, size: int, write: bool, zero_ok: bool, known: bool) -> None:
     if region(env, regno, size, write=write, zero_ok=zero_ok, raw=call.raw and known):
         call.fill_regno, call.fill_size = regno, size
-
-
-def region(env: Env, regno: int, size: int, *, write: bool, zero_ok: bool = False, raw: bool = False) -> bool:
-    """A helper reads or writes ``size`` bytes at a pointer (``check_helper_mem_access``).
-
-    True: the helper fills ``raw`` memory on the stack, which the caller must mark.
-    """
-    reg = env.regs[regno]
-    base = reg.type & BASE
-    if base in PACKETS:
-        memory.inside_packet(env, regno, reg.off, size, zero_ok)
-    elif base == MAP_VALUE:
-        memory.map_access(env, regno, reg.off, size, write, zero_ok)
-    elif base == STACK:
-        return stack.initialized(env, regno, reg.off, size, write=write, zero_ok=zero_ok, raw=raw)
-    elif base in (MAP_KEY, MEM, BUF):
-        if write and (base == MAP_KEY or reg.type & RDONLY):
-            raise env.reject(f"R{regno} cannot write into {type_name(reg.type)}")
-        if base == BUF:
-            memory.buffer(env, reg, regno, reg.off, size, "rdonly" if reg.type & RDONLY else "rdwr")
-        elif base == MAP_KEY:
-            memory.inside_region(env, regno, reg.off, size, reg.data.key_size)
-        else:
-            memory.inside_region(env, regno, reg.off, size, reg.data, zero_ok)
-    elif not (zero_ok and size == 0 and reg.is_null):
-        raise env.reject(f"R{regno} type={type_name(reg.type)} expected=fp")
-    return False
 
 
 def _known_key(env: Env, reg: Reg, size: int) -> int:

@@ -194,13 +194,13 @@ class StackLiveness:
                 outer.read(frame, callsite, marks.live)
         outer.wrote(callsite, masks)
 
-    def alive(self, state: State, frame: int, calls_callback: Callable[[int], bool]) -> int:
+    def alive(self, state: State, frame: int) -> int:
         """Slots of a frame that may be read from ``state`` on."""
         top = len(state.frames) - 1
         live = self._instance(self._calls(state, top)).live(frame, state.insn)
         for outer in range(frame, top):
             callsite = state.frames[outer + 1].callsite
-            at = callsite if calls_callback(callsite) else callsite + 1
+            at = callsite if self.shape.calls_callback[callsite] else callsite + 1
             live |= self._instance(self._calls(state, outer)).live(frame, at)
         return live
 

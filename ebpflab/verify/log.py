@@ -12,7 +12,7 @@ from ..isa.bits import U64
 from . import tnum
 from .liveness import slots_text
 from .scalar import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32, Scalar, s64
-from .state import Frame, Ref
+from .state import FUNCTION, Frame, Ref
 from .value import (
     ADD_CONST,
     BASE,
@@ -31,6 +31,8 @@ from .value import (
 
 # kinds of events; a str is a line that is ready
 INSN, STATE, FULL, BACK, BLANK = range(5)
+
+_ROLES = ("", " cb", " async_cb")       # how a line of a callback's state ends
 
 
 def signed_text(number: int) -> str:
@@ -111,7 +113,7 @@ def reg_text(reg: Reg, frame: int, precise: bool = False) -> str:
 
 
 def state_text(number: int, regs: list[Reg], stack: tuple, refs: tuple[Ref, ...], reg_mask: int = 0x7FF,
-               slot_mask: int = -1, precise: int = 0, precise_slots: int = 0) -> str:
+               slot_mask: int = -1, precise: int = 0, precise_slots: int = 0, role: int = FUNCTION) -> str:
     """`` R1=ctx() R10=fp0 fp-8=mmmmmmmm`` with the line's end (``print_verifier_state``)."""
     text = f" frame{number}:" if number else ""
     for at in range(11):
@@ -127,13 +129,13 @@ def state_text(number: int, regs: list[Reg], stack: tuple, refs: tuple[Ref, ...]
             text += slot.types
     if refs:
         text += " refs=" + ",".join(str(ref[0]) for ref in refs)
-    return text + "\n"
+    return text + _ROLES[role] + "\n"
 
 
 def frame_text(frame: Frame, refs: tuple[Ref, ...]) -> str:
     """All of a frame."""
     return state_text(frame.number, frame.regs, frame.stack, refs, precise=frame.precise,
-                      precise_slots=frame.precise_slots)
+                      precise_slots=frame.precise_slots, role=frame.role)
 
 
 class Log:
@@ -156,12 +158,12 @@ class Log:
                 slot_mask: int) -> None:
         """What the instruction changed, on its own line if nothing came between (``print_insn_state``)."""
         same = self.after_insn == len(self.events)
-        self.events.append((STATE, pc, same, frame.number, regs, frame.stack, refs, reg_mask, slot_mask))
+        self.events.append((STATE, pc, same, frame.number, regs, frame.stack, refs, reg_mask, slot_mask, frame.role))
 
     def full(self, prefix: str, frame: Frame, refs: tuple[Ref, ...]) -> None:
         """All of a frame, after ``prefix``."""
         self.events.append((FULL, prefix, frame.number, frame.regs[:], frame.stack, refs,
-                            frame.precise, frame.precise_slots))
+                            frame.precise, frame.precise_slots, frame.role))
 
     def back(self, frame: int, regs: int, slots: int, pc: int) -> None:
         """A step backwards in search of what must be precise."""
@@ -190,17 +192,17 @@ class Log:
             elif event[0] == BLANK:
                 out[-1] = out[-1][:-1] + " "
             elif event[0] == STATE:
-                _, pc, same, number, regs, stack, refs, reg_mask, slot_mask = event
+                _, pc, same, number, regs, stack, refs, reg_mask, slot_mask, role = event
                 if same:
                     before = out.pop()
                     width = (max(len(before) + 4, 40) + 7) // 8 * 8 - len(before) - 1
                     out.append(before[:-1] + " " * width + ";")
                 else:
                     out.append(f"{pc}:")
-                out.append(state_text(number, regs, stack, refs, reg_mask, slot_mask))
+                out.append(state_text(number, regs, stack, refs, reg_mask, slot_mask, role=role))
             elif event[0] == FULL:
-                _, prefix, number, regs, stack, refs, precise, precise_slots = event
-                out.append(prefix + state_text(number, regs, stack, refs, 0x7FF, -1, precise, precise_slots))
+                _, prefix, number, regs, stack, refs, precise, precise_slots, role = event
+                out.append(prefix + state_text(number, regs, stack, refs, 0x7FF, -1, precise, precise_slots, role))
             else:
                 _, number, regs, slots, pc = event
                 names = ",".join(f"r{i}" for i in range(11) if regs >> i & 1)

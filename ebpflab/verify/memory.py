@@ -28,6 +28,7 @@ from .value import (
     PKT_END,
     PKT_META,
     RDONLY,
+    RINGBUF,
     SCALAR,
     SOCK_COMMON,
     SOCKET,
@@ -46,6 +47,9 @@ RDONLY_PROG, WRONLY_PROG = 1 << 7, 1 << 8       # map flags: what programs may n
 _FLOW_KEYS_SIZE = 56    # struct bpf_flow_keys
 _ALIGN_NAMES = {FLOW_KEYS: "flow keys ", MAP_KEY: "key ", MAP_VALUE: "value ", CTX: "context ", STACK: "stack ",
                 SOCKET: "sock ", SOCK_COMMON: "sock_common ", TCP_SOCK: "tcp_sock ", XDP_SOCK: "xdp_sock "}
+#: types whose fixed and variable offsets are checked where they are used (check_func_arg_reg_off)
+ANY_OFFSET = frozenset((STACK, PKT, PKT_META, MAP_KEY, MAP_VALUE, MEM, MEM | RDONLY, MEM | RINGBUF, BUF, BUF | RDONLY,
+                        ARENA, SCALAR))
 _NO_MIX = frozenset((CTX, SOCKET, SOCK_COMMON, TCP_SOCK, XDP_SOCK, BTF_ID, ARENA))
 
 # direct access to packets (may_access_direct_pkt_data)

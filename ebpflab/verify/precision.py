@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ..abi import HELPER_IDS
 from ..isa import Insn, bits
-from .cfg import is_call
+from .cfg import is_call, target
 from .env import Env
 from .log import Log
 from .state import DST_IS_STACK, SRC_IS_STACK, STACK_ACCESS, Frame, Jump, State
@@ -64,7 +64,11 @@ def mark_chain(env: Env, start: State, wanted: Wanted) -> bool:
         if log:
             log.write(f"mark_precise: frame{wanted.top}: last_idx {last} first_idx {first} subseq_idx {after} \n")
         if last < 0:
-            raise env.unsupported("precision of a global function's arguments")
+            # the entry of a function that is verified by itself: its arguments come from nowhere
+            assert wanted.top == 0 and state.frame.sub and not wanted.slots[0] and not wanted.regs[0] & ~_ARGS
+            arguments = wanted.regs[0] & _scalar_regs(state.frame)
+            state.frame.precise |= arguments
+            return new or arguments != 0
         try:
             after, done = _through(env, state, last, after, wanted, skip, log)
         except _TooHard:
@@ -223,7 +227,7 @@ def _undo(env: Env, insn: Insn, pc: int, after: int, entry: Jump | None, wanted:
     elif cls in (bits.JMP, bits.JMP32):
         if code in (bits.CALL, bits.EXIT):
             _undo_call(env, insn, code, pc, after, wanted)
-            return code == bits.CALL and insn.src != bits.CALL_LOCAL
+            return code == bits.CALL and insn.src != bits.CALL_LOCAL and wanted.top >= top
         if insn.opcode & bits.X:
             if not regs[top] & (dst | src):
                 return False
@@ -257,11 +261,21 @@ def _undo_call(env: Env, insn: Insn, code: int, pc: int, after: int, wanted: Wan
     if code == bits.EXIT:
         # back into a function that returned to ``after``
         result = regs[top] & 1 and after > 0 and is_call(env.insns[after - 1], bits.CALL_LOCAL)
+        if after >= 0 and env.shape.calls_callback[after]:
+            regs[top] &= ~_ARGS     # the helper made them
         assert not regs[top] & _ARGS, "arguments wanted across a return"
         regs[top] &= ~1
         wanted.top += 1
         if result:
             regs[wanted.top] |= 1
+    elif insn.src == bits.CALL_LOCAL and env.signatures.is_global(env.shape.sub_at(target(insn, pc))):
+        assert not regs[top] & _ARGS, "arguments wanted across a call"
+        regs[top] &= ~1
+    elif insn.src == bits.CALL_HELPER and env.shape.calls_callback[pc] and after != pc + 1:
+        # back out of a callback into the function that called the helper
+        assert not regs[top] & ~_ARGS and not wanted.slots[top], "more than arguments wanted at a callback's entry"
+        regs[top] = 0
+        wanted.top -= 1
     elif insn.src == bits.CALL_LOCAL:
         # back out of the function into its caller, which made the arguments
         assert not regs[top] & ~_ARGS and not wanted.slots[top], "more than arguments wanted at a function's entry"

@@ -16,7 +16,7 @@ from ..isa.bits import JCOND, JMP
 from . import precision
 from .env import EINVAL, Env, Stop
 from .log import frame_text
-from .state import EMPTY, Frame, Slot, State
+from .state import ASYNC, EMPTY, Frame, Slot, State
 from .value import (
     ADD_CONST,
     ANY,
@@ -152,19 +152,15 @@ def _clean(env: Env, state: State) -> None:
         live = env.shape.live[state.insn_of(number)]
         frame.regs = [reg if live >> at & 1 or at == 10 else UNINIT for at, reg in enumerate(frame.regs)]
         frame.precise &= live
-        slots = env.stack_liveness.alive(state, number, _calls_callback)
+        slots = env.stack_liveness.alive(state, number)
         if frame.stack:
             frame.stack = tuple([slot if slots >> at & 1 else EMPTY for at, slot in enumerate(frame.stack)])
             frame.precise_slots &= slots
 
 
-def _calls_callback(pc: int) -> bool:
-    return False
-
-
 # ---- equality
 
-class _Ids:
+class Ids:
     """Which id of the old state stands for which id of the current one (``struct bpf_idmap``)."""
 
     __slots__ = ("fresh", "now", "old")
@@ -196,14 +192,14 @@ class _Ids:
         return not old & ADD_CONST or self.agree(old & ~ADD_CONST, now & ~ADD_CONST)
 
 
-def _identical(old: Reg, now: Reg, ids: _Ids) -> bool:
+def identical(old: Reg, now: Reg, ids: Ids) -> bool:
     return old.same(now) and ids.agree(old.id, now.id) and ids.agree(old.ref, now.ref)
 
 
-def _admits(old: Reg, now: Reg, ids: _Ids, level: int, precise: bool) -> bool:
+def _admits(old: Reg, now: Reg, ids: Ids, level: int, precise: bool) -> bool:
     """If the old value was safe, is the current one (``regsafe``)?"""
     if level == EXACT:
-        return _identical(old, now, ids)
+        return identical(old, now, ids)
     if old.type == NOT_INIT and (level == LOOSE or now.type == NOT_INIT):
         return True
     if old.type != now.type:
@@ -228,8 +224,8 @@ def _admits(old: Reg, now: Reg, ids: _Ids, level: int, precise: bool) -> bool:
             return False
         return old.off == now.off and ids.agree(old.id, now.id) and old.num.admits(now.num)
     if base == STACK:
-        return _identical(old, now, ids) and old.frameno == now.frameno
-    return base == ARENA or _identical(old, now, ids)
+        return identical(old, now, ids) and old.frameno == now.frameno
+    return base == ARENA or identical(old, now, ids)
 
 
 def _whole(slot: Slot) -> Reg | None:
@@ -239,7 +235,7 @@ def _whole(slot: Slot) -> Reg | None:
     return ANY if slot.types.strip("m?") == "" else None
 
 
-def _stack_admits(old: Frame, now: Frame, ids: _Ids, level: int) -> bool:
+def _stack_admits(old: Frame, now: Frame, ids: Ids, level: int) -> bool:
     """Are the current slots as good as the old ones (``stacksafe``)?"""
     if old.stack is now.stack and not any(slot.reg.id or slot.reg.ref for slot in old.stack):
         return True
@@ -256,7 +252,7 @@ def _stack_admits(old: Frame, now: Frame, ids: _Ids, level: int) -> bool:
     return True
 
 
-def _slot_admits(slot: Slot, here: Slot, ids: _Ids, level: int, precise: bool) -> bool:
+def _slot_admits(slot: Slot, here: Slot, ids: Ids, level: int, precise: bool) -> bool:
     whole, now = _whole(slot), _whole(here)
     if whole is not None and now is not None:
         return _admits(whole, now, ids, level, precise)
@@ -271,14 +267,14 @@ def equal(env: Env, old: State, now: State, level: int) -> bool:
     """``states_equal``"""
     if len(old.frames) != len(now.frames):
         return False
-    ids = _Ids(env.ids)
+    ids = Ids(env.ids)
     if len(old.refs) != len(now.refs):
         return False
     if not all(ids.agree(a[0], b[0]) for a, b in zip(old.refs, now.refs, strict=True)):
         return False
     for number, frame in enumerate(old.frames):
         other = now.frames[number]
-        if frame.callsite != other.callsite:
+        if frame.callsite != other.callsite or frame.rounds > other.rounds:
             return False
         live = env.shape.live[old.insn_of(number)]
         for at in range(11):
@@ -302,6 +298,16 @@ def _maybe_looping(old: State, now: State) -> bool:
                for a, b in zip(old.frame.regs, now.frame.regs, strict=True))
 
 
+def _endless(env: Env, old: State, now: State) -> bool:
+    return (_maybe_looping(old, now) and equal(env, old, now, EXACT) and old.goto_depth == now.goto_depth
+            and old.callback_depth == now.callback_depth)
+
+
+def _other_entry(old: Frame, now: Frame) -> bool:
+    """Two entries into an asynchronous callback: that their states are the same is no endless loop."""
+    return old.role == ASYNC and old.entry != now.entry
+
+
 # ---- arriving at a prune point
 
 def arrive(env: Env, pc: int) -> bool:
@@ -309,7 +315,7 @@ def arrive(env: Env, pc: int) -> bool:
     state, shape = env.state, env.shape
     forced = env.every_state or shape.force[pc] or len(state.jumps) > 40
     add = forced or (env.jumps - env.jumps_before >= 2 and env.processed - env.processed_before >= 8)
-    bucket = env.buckets[(pc ^ state.frame.callsite & 0xFFFF_FFFF) % len(env.buckets)]
+    bucket = env.bucket(pc)
     for old in bucket:
         if not old.branches and not old.cleaned and old.insn == pc and old.same_calls(state) \
                 and not _unsettled(env, old):
@@ -320,10 +326,15 @@ def arrive(env: Env, pc: int) -> bool:
         if old.insn != pc:
             continue
         if old.branches:
-            if env.insns[pc].opcode == JMP | JCOND and old.goto_depth != state.goto_depth \
+            if _other_entry(old.frame, state.frame):
+                pass
+            elif env.insns[pc].opcode == JMP | JCOND and old.goto_depth != state.goto_depth \
                     and equal(env, old, state, WITHIN):
                 return _hit(env, pc, old, True)
-            if _maybe_looping(old, state) and equal(env, old, state, EXACT) and old.goto_depth == state.goto_depth:
+            elif shape.calls_callback[pc]:
+                if equal(env, old, state, WITHIN):
+                    return _hit(env, pc, old, False)
+            elif _endless(env, old, state):
                 env.say(f"infinite loop detected at insn {pc}")
                 for word, each in (("cur", state), ("old", old)):
                     env.say(f"{word} state:{frame_text(each.frame, each.refs)}".rstrip("\n"))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from .value import SCALAR, STACK, UNINIT, Reg
 
 MAIN = -1       # "callsite" of the outermost frame (BPF_MAIN_FUNC)
+#: who enters a frame: a call of the program, a helper while it runs, the kernel some time later
+FUNCTION, CALLBACK, ASYNC = range(3)
 
 
 class Slot:
@@ -45,21 +47,28 @@ class Frame:
     ``stack[i]`` are the eight bytes at ``fp - 8 * (i + 1)``. ``callsite`` is the call instruction that made the
     frame, ``sub`` the number of its subprogram. In a checkpoint ``precise`` and ``precise_slots`` are bit masks of
     the scalars whose exact value some later instruction relied on; the state that is being walked needs none.
+
+    ``role`` says who entered it; a callback may return numbers in ``allowed``. ``rounds`` counts the callbacks that
+    the current helper call has begun (``callback_depth``), ``entry`` the asynchronous callbacks that set up each other.
     """
 
-    __slots__ = ("callsite", "number", "precise", "precise_slots", "regs", "stack", "sub")
+    __slots__ = ("allowed", "callsite", "entry", "number", "precise", "precise_slots", "regs", "role", "rounds",
+                 "stack", "sub")
 
     def __init__(self, number: int = 0, callsite: int = MAIN, sub: int = 0):
         self.regs: list[Reg] = [UNINIT] * 10 + [Reg(STACK, frameno=number)]
         self.stack: tuple[Slot, ...] = ()
         self.number, self.callsite, self.sub = number, callsite, sub
         self.precise = self.precise_slots = 0
+        self.role, self.rounds, self.entry = FUNCTION, 0, 0
+        self.allowed: tuple[int, int] = (0, 0)
 
     def copy(self) -> Frame:
         new = Frame.__new__(Frame)
         new.regs, new.stack = self.regs[:], self.stack
         new.number, new.callsite, new.sub = self.number, self.callsite, self.sub
         new.precise, new.precise_slots = self.precise, self.precise_slots
+        new.role, new.rounds, new.entry, new.allowed = self.role, self.rounds, self.entry, self.allowed
         return new
 
     def grow(self, depth: int) -> None:
@@ -87,7 +96,8 @@ class State:
 
     ``parent`` is the checkpoint this state was last continued from, ``jumps`` the history since then,
     ``first`` the instruction it began at. In a checkpoint ``branches`` counts the paths below that are not
-    finished; at 0 it is known to be safe.
+    finished; at 0 it is known to be safe. ``callback_depth`` and ``goto_depth`` count callbacks and ``may_goto``
+    on the way here: a state that differs in them is no endless loop.
     """
 
     __slots__ = ("branches", "callback_depth", "cleaned", "depth", "equal", "first", "frames", "goto_depth", "hits",

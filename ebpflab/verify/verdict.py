@@ -6,21 +6,30 @@ from ..abi.returns import returns
 from . import precision
 from .env import EINVAL, Env
 from .scalar import S64_MAX, S64_MIN, Scalar
+from .state import ASYNC
 from .value import SCALAR, type_name
 
 
 def check_result(env: Env) -> None:
-    """r0 is readable, and in the program type's range if it has one."""
+    """r0 is readable, and in the range of what is left: the program, a callback, or a global function."""
     reg = env.source(0)
-    allowed = returns(env.type, env.attach)
+    frame = env.frame
+    where, allowed = "At program exit", returns(env.type, env.attach)
+    if frame.role == ASYNC:
+        where, allowed = "At async callback return", frame.allowed
+    elif frame.sub:
+        if reg.type != SCALAR:
+            raise env.reject("At subprogram exit the register R0 is not a scalar value "
+                             f"({type_name(reg.type)})", EINVAL)
+        return
     if allowed is None:
         return
     if reg.type != SCALAR:
-        raise env.reject(f"At program exit the register R0 is not a known value ({type_name(reg.type)})", EINVAL)
+        raise env.reject(f"{where} the register R0 is not a known value ({type_name(reg.type)})", EINVAL)
     precision.mark(env, 0)
     low, high = allowed
     if not low <= reg.num.smin <= reg.num.smax <= high:
-        raise env.reject(f"At program exit the register R0 has {range_text(reg.num, low, high)}", EINVAL)
+        raise env.reject(f"{where} the register R0 has {range_text(reg.num, low, high)}", EINVAL)
 
 
 def range_text(n: Scalar, low: int, high: int) -> str:
