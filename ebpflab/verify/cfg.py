@@ -37,6 +37,7 @@ class Shape:
     calls_callback  a helper is called that calls a function of the program
     scc      number of the loop that the instruction is in, 0 for none
     live     bit mask of registers that may be read before they are written
+    traced   see ``precision.find_traced``
     starts   first slot of each function; ``postorder`` their instructions, callees' ranges by ``orders``
 
     ``changes_packet``, ``might_sleep`` (callees included), ``has_tail_call`` and ``has_ld_abs`` are by function.
@@ -50,6 +51,7 @@ class Shape:
         self.calls_callback = [False] * count
         self.scc = [0] * count
         self.live = [0] * count
+        self.traced: list[int] = []
         self.successors: list[tuple[int, ...]] = [()] * count
         self.postorder: list[int] = []
         self.orders: list[tuple[int, int]] = []

@@ -18,7 +18,7 @@ from ..isa import Insn, Op, bits, rows
 from ..obj.btf import Btf
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Stats, Verdict
-from . import alu, call, cfg, depth, functions, helper, jump, memory, prune, widen
+from . import alu, call, cfg, depth, functions, helper, jump, memory, precision, prune, widen
 from .cfg import Refused, Shape
 from .env import E2BIG, EINVAL, MAX_VAR_OFF, Env, Map, Pending, Stop
 from .log import Log
@@ -104,6 +104,7 @@ class Run:
         cfg.order(shape)
         cfg.find_loops(shape)
         cfg.find_live(shape, self._arity)
+        precision.find_traced(shape)
         if self.log.level >= 2:
             self._log_live()
         btf = Btf(spec.btf) if spec.btf and any(_has_btf(each) for each in spec.maps) else None

@@ -7,10 +7,10 @@ The walk appends events (tuples or ready lines); ``Log.text`` renders them exact
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..isa.bits import U64
 from . import tnum
-from .liveness import slots_text
 from .scalar import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32, Scalar, s64
 from .state import FUNCTION, Frame, Ref
 from .value import (
@@ -30,7 +30,7 @@ from .value import (
 )
 
 # kinds of events; a str is a line that is ready
-INSN, STATE, FULL, BACK, BLANK = range(5)
+INSN, STATE, FULL, LATER, BLANK = range(5)
 
 _ROLES = ("", " cb", " async_cb")       # how a line of a callback's state ends
 
@@ -165,9 +165,9 @@ class Log:
         self.events.append((FULL, prefix, frame.number, frame.regs[:], frame.stack, refs,
                             frame.precise, frame.precise_slots, frame.role))
 
-    def back(self, frame: int, regs: int, slots: int, pc: int) -> None:
-        """A step backwards in search of what must be precise."""
-        self.events.append((BACK, frame, regs, slots, pc))
+    def later(self, text: Callable[..., str], *about: Any) -> None:
+        """``text(*about)``, when somebody reads it; ``about`` must stay as it is."""
+        self.events.append((LATER, text, about))
 
     def cut(self, length: int) -> None:
         """Forget what came after ``length`` events: log level 1 shows only the path that failed.
@@ -204,8 +204,6 @@ class Log:
                 _, prefix, number, regs, stack, refs, precise, precise_slots, role = event
                 out.append(prefix + state_text(number, regs, stack, refs, 0x7FF, -1, precise, precise_slots, role))
             else:
-                _, number, regs, slots, pc = event
-                names = ",".join(f"r{i}" for i in range(11) if regs >> i & 1)
-                out.append(f"mark_precise: frame{number}: regs={names} stack={slots_text(slots)} "
-                           f"before {pc}: {self.line(pc)}\n")
+                _, text, about = event
+                out.append(text(*about))
         return "".join(out)

@@ -8,11 +8,13 @@ it was computed from, and marks those registers and slots of the checkpoints on 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from ..abi import HELPER_IDS
 from ..isa import Insn, bits
-from .cfg import is_call, target
+from .cfg import Shape, is_call, target
 from .env import Env
+from .liveness import slots_text
 from .log import Log
 from .state import DST_IS_STACK, SRC_IS_STACK, STACK_ACCESS, Frame, Jump, State
 from .value import SCALAR
@@ -31,7 +33,13 @@ class Wanted:
 
     @property
     def empty(self) -> bool:
-        return not any(self.regs[:self.top + 1]) and not any(self.slots[:self.top + 1])
+        regs, slots = self.regs, self.slots
+        return not any([regs[frame] or slots[frame] for frame in range(self.top + 1)])
+
+    def copy(self) -> Wanted:
+        new = Wanted(self.top + 1)
+        new.regs, new.slots = self.regs[:], self.slots[:]
+        return new
 
 
 class _TooHard(Exception):
@@ -61,16 +69,20 @@ def mark_chain(env: Env, start: State, wanted: Wanted) -> bool:
     new = False
     log = env.log if env.level2 else None
     while state is not None:
-        if log:
-            log.write(f"mark_precise: frame{wanted.top}: last_idx {last} first_idx {first} subseq_idx {after} \n")
         if last < 0:
+            if log:
+                log.write(_header(wanted, last, first, after))
             # the entry of a function that is verified by itself: its arguments come from nowhere
             assert wanted.top == 0 and state.frame.sub and not wanted.slots[0] and not wanted.regs[0] & ~_ARGS
             arguments = wanted.regs[0] & _scalar_regs(state.frame)
             state.frame.precise |= arguments
             return new or arguments != 0
+        jumps = state.jumps
+        left = len(jumps)
+        if log:
+            log.later(_way_back, env, jumps, left, first, last, after, wanted.copy(), skip)
         try:
-            after, done = _through(env, state, last, after, wanted, skip, log)
+            after, done = _through(env, jumps, left, first, last, after, wanted, skip)
         except _TooHard:
             force_all(env, start)
             return True
@@ -89,29 +101,76 @@ def mark_chain(env: Env, start: State, wanted: Wanted) -> bool:
     return new
 
 
-def _through(env: Env, state: State, last: int, after: int, wanted: Wanted, skip: bool,
-             log: Log | None) -> tuple[int, bool]:
-    """Walk the instructions of one state backwards; True when nothing is wanted any more."""
-    jumps = state.jumps
-    left = len(jumps)
+def _through(env: Env, jumps: list[Jump], left: int, first: int, last: int, after: int, wanted: Wanted, skip: bool,
+             told: list[str] | None = None) -> tuple[int, bool]:
+    """Walk the instructions of one state backwards; True when nothing is wanted any more.
+
+    ``left`` entries of ``jumps`` lie on the way from ``last`` to ``first``. ``told`` takes the log's lines.
+    """
+    regs, traced = wanted.regs, env.shape.traced
     pc = last
+    at = jumps[left - 1][0] if left else -1
     while True:
         if skip:
             skip = False
         else:
-            entry = jumps[left - 1] if left and jumps[left - 1][0] == pc else None
-            _step_back(env, pc, after, entry, wanted, log)
-        if wanted.empty:
-            return after, True
+            if told is not None and env.insns[pc].opcode:
+                told.append(_before(wanted, pc, env.log))
+            matters = traced[pc]
+            if at == pc or matters < 0 or regs[wanted.top] & matters:
+                _step_back(env, pc, after, jumps[left - 1] if at == pc else None, wanted)
+                if wanted.empty:
+                    return after, True
         after = pc
-        if pc == state.first and (left == 0 or (left == 1 and jumps[0][0] == pc)):
+        if pc == first and (left == 0 or (left == 1 and at == pc)):
             return after, False
-        if left and jumps[left - 1][0] == pc:
+        if at == pc:
             pc = jumps[left - 1][1]
             left -= 1
+            at = jumps[left - 1][0] if left else -1
         else:
             pc -= 1
-        assert 0 <= pc < len(env.insns), "backtracking lost its way"
+        assert pc >= 0, "backtracking lost its way"
+
+
+def find_traced(shape: Shape) -> None:
+    """For each instruction the registers that it must be looked at for when it is walked backwards; -1: for any."""
+    shape.traced = [_traced(insn) for insn in shape.insns]
+
+
+def _traced(insn: Insn) -> int:
+    cls, code = insn.opcode & 7, insn.opcode & 0xF0
+    if insn.opcode == 0:
+        return 0        # second half of a wide load
+    if cls in (bits.JMP, bits.JMP32):
+        if code in (bits.CALL, bits.EXIT):
+            return -1
+        return 1 << insn.dst | 1 << insn.src if insn.opcode & bits.X else 0
+    return -1 if cls == bits.LD and insn.opcode & 0xE0 != bits.IMM else 1 << insn.dst
+
+
+# ---- the log's lines, rendered when they are read: the way back is walked once more
+
+def _header(wanted: Wanted, last: int, first: int, after: int) -> str:
+    return f"mark_precise: frame{wanted.top}: last_idx {last} first_idx {first} subseq_idx {after} \n"
+
+
+def _before(wanted: Wanted, pc: int, log: Log) -> str:
+    top = wanted.top
+    return (f"mark_precise: frame{top}: regs={_names(wanted.regs[top])} stack={slots_text(wanted.slots[top])} "
+            f"before {pc}: {log.line(pc)}\n")
+
+
+def _way_back(env: Env, jumps: list[Jump], left: int, first: int, last: int, after: int, wanted: Wanted,
+              skip: bool) -> str:
+    told = [_header(wanted, last, first, after)]
+    with suppress(_TooHard):
+        _through(env, jumps, left, first, last, after, wanted.copy(), skip, told)
+    return "".join(told)
+
+
+def _names(regs: int) -> str:
+    return ",".join([f"r{i}" for i in range(11) if regs >> i & 1])
 
 
 def _mark_checkpoint(state: State, wanted: Wanted, log: Log | None) -> bool:
@@ -120,32 +179,40 @@ def _mark_checkpoint(state: State, wanted: Wanted, log: Log | None) -> bool:
         frame = state.frames[number]
         regs = wanted.regs[number]
         if regs:
-            scalars = _scalar_regs(frame)
-            found = regs & scalars & ~frame.precise
+            found = _scalar_regs(frame, regs & ~frame.precise)
             frame.precise |= found
             wanted.regs[number] = found
             new |= found != 0
         slots = wanted.slots[number]
         if slots:
-            found = slots & _scalar_slots(frame) & ~frame.precise_slots
+            found = _scalar_slots(frame, slots & ~frame.precise_slots)
             frame.precise_slots |= found
             wanted.slots[number] = found
             new |= found != 0
         if log:
-            from .liveness import slots_text
-
-            names = ",".join(f"r{i}" for i in range(11) if wanted.regs[number] >> i & 1)
-            log.full(f"mark_precise: frame{number}: parent state regs={names} "
+            log.full(f"mark_precise: frame{number}: parent state regs={_names(wanted.regs[number])} "
                      f"stack={slots_text(wanted.slots[number])}: ", frame, state.refs)
     return new
 
 
-def _scalar_regs(frame: Frame) -> int:
-    return sum(1 << i for i in range(10) if frame.regs[i].type == SCALAR)
+def _scalar_regs(frame: Frame, among: int = 0x3FF) -> int:
+    """Bit mask of the registers that hold numbers."""
+    found = 0
+    while among:
+        lowest = among & -among
+        if frame.regs[lowest.bit_length() - 1].type == SCALAR:
+            found |= lowest
+        among ^= lowest
+    return found
 
 
-def _scalar_slots(frame: Frame) -> int:
-    return sum(1 << i for i, slot in enumerate(frame.stack) if slot.spilled_scalar)
+def _scalar_slots(frame: Frame, among: int = -1) -> int:
+    found = 0
+    if among:
+        for at, slot in enumerate(frame.stack):
+            if among >> at & 1 and slot.spilled_scalar:
+                found |= 1 << at
+    return found
 
 
 def scalars(state: State) -> Iterator[tuple[Frame, int, int]]:
@@ -182,14 +249,9 @@ def _sync_linked(wanted: Wanted, entry: Jump | None) -> None:
             (wanted.regs if is_reg else wanted.slots)[frame] |= 1 << number
 
 
-def _step_back(env: Env, pc: int, after: int, entry: Jump | None, wanted: Wanted, log: Log | None) -> None:
-    insn = env.insns[pc]
-    if insn.opcode == 0:
-        return          # second half of a wide load
-    if log:
-        log.back(wanted.top, wanted.regs[wanted.top], wanted.slots[wanted.top], pc)
+def _step_back(env: Env, pc: int, after: int, entry: Jump | None, wanted: Wanted) -> None:
     _sync_linked(wanted, entry)
-    if _undo(env, insn, pc, after, entry, wanted):
+    if _undo(env, env.insns[pc], pc, after, entry, wanted):
         _sync_linked(wanted, entry)
 
 
@@ -294,7 +356,7 @@ def propagate(env: Env, old: State, state: State) -> bool:
     wanted = Wanted(len(state.frames))
     for number in range(len(old.frames) - 1, -1, -1):
         frame = old.frames[number]
-        regs, slots = frame.precise & _scalar_regs(frame), frame.precise_slots & _scalar_slots(frame)
+        regs, slots = _scalar_regs(frame, frame.precise & 0x3FF), _scalar_slots(frame, frame.precise_slots)
         wanted.regs[number], wanted.slots[number] = regs, slots
         if (regs or slots) and env.log.level:
             names = [f"r{i}" for i in range(10) if regs >> i & 1]
