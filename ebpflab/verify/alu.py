@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..isa import Insn, Op
 from ..isa.bits import U32, U64, X
 from . import precision, tnum
-from .bounds import ANY32, OPERATORS, computable
+from .bounds import ANY32, OPERATORS, Operator, computable
 from .env import EINVAL, MAX_VAR_OFF, Env
 from .scalar import (
     S32_MAX,
@@ -197,13 +199,19 @@ def _number(insn: Insn, op: Op, dst: Reg, second: Reg) -> Reg:
     verb, narrow = op.verb, op.width == 32
     if not computable(verb, second.num, narrow):
         return ANY
-    num = OPERATORS[verb](dst.num, second.num, narrow)
+    num = _transferred(OPERATORS[verb], dst.num, second.num, narrow)
     if dst.id and verb in ("add", "sub"):
         distance = _distance(insn, verb, dst, second.num, narrow)
         if distance is not None:
             # r1 = r2; r1 += K: what is learned of one holds for the other, K apart
             return Reg(SCALAR, num, distance, dst.id | (ADD_CONST32 if narrow else ADD_CONST64), dst.ref, dst.data)
     return Reg(SCALAR, num, 0, 0, dst.ref, dst.data) if dst.ref or dst.data else Reg(SCALAR, num)
+
+
+@lru_cache(maxsize=1 << 15)
+def _transferred(operator: Operator, a: Scalar, b: Scalar, narrow: bool) -> Scalar:
+    """Programs do the same to the same numbers, path after path."""
+    return operator(a, b, narrow)
 
 
 def _distance(insn: Insn, verb: str, dst: Reg, n: Scalar, narrow: bool) -> int | None:

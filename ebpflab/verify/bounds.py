@@ -25,6 +25,7 @@ from .scalar import (
     zero_extended,
 )
 
+Operator = Callable[[Scalar, Scalar, bool], Scalar]
 Range = tuple[int, int, int, int]       # signed min and max, unsigned min and max
 ANY32: Range = (S32_MIN, S32_MAX, 0, U32)
 ANY64: Range = (S64_MIN, S64_MAX, 0, U64)
@@ -182,7 +183,7 @@ def arsh(a: Scalar, b: Scalar, narrow: bool) -> Scalar:
 
 
 #: verb of the instruction table -> operator; the verifier does not follow division
-OPERATORS: dict[str, Callable[[Scalar, Scalar, bool], Scalar]] = {
+OPERATORS: dict[str, Operator] = {
     "add": add, "sub": sub, "neg": neg, "mul": mul, "and": and_, "or": or_, "xor": xor,
     "lsh": lsh, "rsh": rsh, "arsh": arsh,
 }

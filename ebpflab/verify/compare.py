@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..isa.bits import U32, U64
 from . import tnum
 from .scalar import S32_MAX, S32_MIN, S64_MAX, S64_MIN, Scalar, s32, s64, sync
@@ -85,6 +87,7 @@ class _Known:
                     self.s32_min, self.s32_max, self.u32_min, self.u32_max)
 
 
+@lru_cache(maxsize=1 << 14)
 def learn(verb: str, a: Scalar, b: Scalar, narrow: bool, same: bool = False) -> tuple[Scalar, Scalar]:
     """What ``a`` and ``b`` can be, given that ``a verb b`` holds (``regs_refine_cond_op``).
 

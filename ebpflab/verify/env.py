@@ -83,7 +83,7 @@ class Env:
         self.every_state = bool(flags & TEST_STATE_FREQ)
         self.invariants = bool(flags & TEST_REG_INVARIANTS)
         self.level2 = log.level >= 2
-        self.stack_liveness = StackLiveness(shape, log.write if self.level2 else None)
+        self.stack_liveness = StackLiveness(shape, log.later if self.level2 else None)
         self.depths = [0] * len(shape.starts)               # how deep each function's stack gets, in bytes
         self.pointer_types = [NOT_INIT] * len(spec.insns)   # what each load and store was used with so far
         self.called: set[int] = set()                       # global functions

@@ -64,13 +64,19 @@ def verify(spec: ProgramSpec, *, log_level: int = 2, limit: int = LIMIT, cpus: i
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """The walk makes many objects and no cycles; looking for cycles again and again takes a third of its time."""
+    """The walk makes many objects and no cycles; looking for cycles again and again takes a third of its time.
+
+    What was made counts as old afterwards, or all of it would be looked through at once.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_enabled:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
@@ -106,7 +112,7 @@ class Run:
         cfg.find_live(shape, self._arity)
         precision.find_traced(shape)
         if self.log.level >= 2:
-            self._log_live()
+            self.log.later(_live_text, shape, self.log)
         btf = Btf(spec.btf) if spec.btf and any(_has_btf(each) for each in spec.maps) else None
         self.env = Env(spec, shape, self.log, tuple(Map(each, each.name, btf) for each in spec.maps), self.signatures,
                        self.limit, self.cpus)
@@ -178,16 +184,6 @@ class Run:
             if high >= bpf_map.value_size:
                 raise Refused(f"invalid access to map value pointer, value_size={bpf_map.value_size} off={high}")
 
-    def _log_live(self) -> None:
-        shape, write = self.shape, self.log.write
-        write("Live regs before insn:\n")
-        pc = 0
-        while pc < len(shape.insns):
-            live = "".join(str(i) if shape.live[pc] >> i & 1 else "." for i in range(10))
-            loop = f"{shape.scc[pc]:3d} " if shape.scc[pc] else "    "
-            write(f"{loop}{pc:3d}: {live} {self.log.line(pc)}\n")
-            pc += 2 if shape.insns[pc].opcode == 0x18 else 1
-
     # ---- the walk
 
     def walk(self) -> None:
@@ -242,7 +238,8 @@ class Run:
                 env.step = len(steps)
                 steps.append((pc, parent, "insn", snapshot))
                 parent = env.step
-                env.messages.clear()
+                if env.messages:
+                    env.messages.clear()
                 instance = liveness.current
                 outcome = self._execute(env, insns[pc], ops[pc])
                 if outcome == ON:
@@ -401,6 +398,17 @@ class Run:
         verdict = Verdict(result, NAME, error, messages if result == "reject" else (),
                           self.steps[-1][0] if self.steps else None, errno, stats)
         return LazyTrace(self.spec, verdict, self.steps, self.log)
+
+
+def _live_text(shape: Shape, log: Log) -> str:
+    lines = ["Live regs before insn:\n"]
+    pc = 0
+    while pc < len(shape.insns):
+        live = "".join([str(i) if shape.live[pc] >> i & 1 else "." for i in range(10)])
+        loop = f"{shape.scc[pc]:3d} " if shape.scc[pc] else "    "
+        lines.append(f"{loop}{pc:3d}: {live} {log.line(pc)}\n")
+        pc += 2 if shape.insns[pc].opcode == 0x18 else 1
+    return "".join(lines)
 
 
 def _snapshot(state: State) -> tuple:

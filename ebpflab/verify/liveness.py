@@ -78,9 +78,9 @@ class Instance:
 
 
 class StackLiveness:
-    """All instances of a verification. ``log`` takes the kernel's lines at log level 2, None for none."""
+    """All instances of a verification. ``log`` (``Log.later``) takes the kernel's lines at log level 2, None for none."""
 
-    def __init__(self, shape: Shape, log: Callable[[str], None] | None):
+    def __init__(self, shape: Shape, log: Callable[..., None] | None):
         self.shape, self.log = shape, log
         self.instances: dict[Calls, Instance] = {}
         self.current: Instance | None = None
@@ -143,7 +143,7 @@ class StackLiveness:
                 if table is not None:
                     changed |= self._carry(instance, frame, table, order)
         if self.log:
-            self.log(f"({','.join(map(str, instance.calls))}) live stack update done in {rounds} iterations\n")
+            self.log(_done_text, instance.calls, rounds)
         if len(instance.calls) > 1:
             self._to_caller(instance)
 
@@ -167,20 +167,12 @@ class StackLiveness:
                 continue
             changed = True
             if self.log and (here.read or here.written or pc == start or self.shape.prune[pc]):
-                self._tell(instance, frame, pc, "live", here.live, live)
-                self._tell(instance, frame, pc, "written", here.written_later, written)
+                if live != here.live:
+                    self.log(_change_text, instance.calls, frame, pc, "live", here.live, live)
+                if written != here.written_later:
+                    self.log(_change_text, instance.calls, frame, pc, "written", here.written_later, written)
             here.live, here.written_later = live, written
         return changed
-
-    def _tell(self, instance: Instance, frame: int, pc: int, word: str, old: int, new: int) -> None:
-        if old == new or self.log is None:
-            return
-        line = f"({','.join(map(str, instance.calls))}) frame {frame} insn {pc} "
-        if new & ~old:
-            line += f"+{word} {slots_text(new & ~old)} "
-        if old & ~new:
-            line += f"-{word} {slots_text(old & ~new)}"
-        self.log(line + "\n")
 
     def _to_caller(self, instance: Instance) -> None:
         outer_calls, callsite = instance.calls[:-2], instance.calls[-2]
@@ -203,6 +195,19 @@ class StackLiveness:
             at = callsite if self.shape.calls_callback[callsite] else callsite + 1
             live |= self._instance(self._calls(state, outer)).live(frame, at)
         return live
+
+
+def _done_text(calls: Calls, rounds: int) -> str:
+    return f"({','.join(map(str, calls))}) live stack update done in {rounds} iterations\n"
+
+
+def _change_text(calls: Calls, frame: int, pc: int, word: str, old: int, new: int) -> str:
+    line = f"({','.join(map(str, calls))}) frame {frame} insn {pc} "
+    if new & ~old:
+        line += f"+{word} {slots_text(new & ~old)} "
+    if old & ~new:
+        line += f"-{word} {slots_text(old & ~new)}"
+    return line + "\n"
 
 
 def slots_text(mask: int) -> str:

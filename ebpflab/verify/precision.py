@@ -119,7 +119,7 @@ def _through(env: Env, jumps: list[Jump], left: int, first: int, last: int, afte
             matters = traced[pc]
             if at == pc or matters < 0 or regs[wanted.top] & matters:
                 _step_back(env, pc, after, jumps[left - 1] if at == pc else None, wanted)
-                if wanted.empty:
+                if not regs[wanted.top] and wanted.empty:
                     return after, True
         after = pc
         if pc == first and (left == 0 or (left == 1 and at == pc)):
@@ -136,6 +136,9 @@ def _through(env: Env, jumps: list[Jump], left: int, first: int, last: int, afte
 def find_traced(shape: Shape) -> None:
     """For each instruction the registers that it must be looked at for when it is walked backwards; -1: for any."""
     shape.traced = [_traced(insn) for insn in shape.insns]
+    for pc, insn in enumerate(shape.insns):
+        if is_call(insn, bits.CALL_HELPER) and not shape.calls_callback[pc] and insn.imm != HELPER_IDS["tail_call"]:
+            shape.traced[pc] = 0x3F
 
 
 def _traced(insn: Insn) -> int:
@@ -242,9 +245,8 @@ def force_all(env: Env, start: State) -> None:
 
 def _sync_linked(wanted: Wanted, entry: Jump | None) -> None:
     """If one of several linked numbers is wanted where they learned from each other, all are."""
-    if entry is None or not entry[3]:
-        return
-    if any((wanted.regs if is_reg else wanted.slots)[frame] >> number & 1 for frame, is_reg, number in entry[3]):
+    if entry is not None and entry[3] and any(
+            [(wanted.regs if is_reg else wanted.slots)[frame] >> number & 1 for frame, is_reg, number in entry[3]]):
         for frame, is_reg, number in entry[3]:
             (wanted.regs if is_reg else wanted.slots)[frame] |= 1 << number
 

@@ -53,12 +53,14 @@ class Visit:
 
 def _loop_of(env: Env, state: State) -> tuple[int, ...] | None:
     """Call sites up to the outermost frame that is in a loop, and the loop's number; None outside of loops."""
+    scc, top = env.shape.scc, len(state.frames) - 1
+    if top == 0:
+        return (scc[state.insn],) if scc[state.insn] else None
     calls: list[int] = []
-    top = len(state.frames) - 1
     for number in range(top + 1):
         insn = state.insn_of(number)
-        if env.shape.scc[insn]:
-            return (*calls, env.shape.scc[insn])
+        if scc[insn]:
+            return (*calls, scc[insn])
         if number < top:
             calls.append(insn)
     return None
@@ -113,6 +115,8 @@ def _settle(env: Env, visit: Visit) -> None:
 
 def _unsettled(env: Env, state: State) -> bool:
     """Are there back edges in the state's loop whose marks have not been carried around yet?"""
+    if not env.backedges:
+        return False
     loop = _loop_of(env, state)
     return loop is not None and loop in env.visits and bool(env.visits[loop].backedges)
 
@@ -294,8 +298,12 @@ def _maybe_looping(old: State, now: State) -> bool:
     """The same registers to the bit? Cheap, so it is asked first (``states_maybe_looping``)."""
     if len(old.frames) != len(now.frames):
         return False
-    return all(a is b or (a.same(b) and a.id == b.id and a.ref == b.ref)
-               for a, b in zip(old.frame.regs, now.frame.regs, strict=True))
+    regs = now.frames[-1].regs
+    for at, a in enumerate(old.frames[-1].regs):
+        b = regs[at]
+        if a is not b and not (a.id == b.id and a.ref == b.ref and a.same(b)):
+            return False
+    return True
 
 
 def _endless(env: Env, old: State, now: State) -> bool:

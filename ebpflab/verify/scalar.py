@@ -53,7 +53,7 @@ class Scalar:
                 self.s32_min, self.s32_max, self.u32_min, self.u32_max)
 
     def same(self, other: Scalar) -> bool:
-        return self is other or self.key == other.key
+        return self is other or (self.value == other.value and self.mask == other.mask and self.key == other.key)
 
     def admits(self, other: Scalar) -> bool:
         """Is everything that ``other`` can be also possible here (``range_within`` and ``tnum_in``)?"""
@@ -189,6 +189,7 @@ def zero_extended(value: int, mask: int, s32_min: int, s32_max: int, u32_min: in
                 u32_min, u32_max, s32_min, s32_max, u32_min, u32_max)
 
 
+@lru_cache(maxsize=1 << 14)
 def low_half(n: Scalar) -> Scalar:
     """``(u32)n``, what a 32-bit move leaves."""
     return zero_extended(n.value, n.mask, n.s32_min, n.s32_max, n.u32_min, n.u32_max)
@@ -205,6 +206,7 @@ def with_low(n: Scalar, low: int) -> Scalar:
     return raw(*bits, n.smin, n.smax, n.umin, n.umax, s32(low), s32(low), low, low)
 
 
+@lru_cache(maxsize=1 << 14)
 def truncated(n: Scalar, size: int) -> Scalar:
     """The low ``size`` < 8 bytes, zero-extended, as a narrow load leaves them (``coerce_reg_to_size``)."""
     full = (1 << size * 8) - 1

@@ -93,8 +93,8 @@ class Reg:
 
     def same(self, other: Reg) -> bool:
         """Equal but for ids and frame (``memcmp`` up to ``id`` in ``regs_exact``)."""
-        return self is other or (self.type == other.type and self.off == other.off and self.data == other.data
-                                 and self.num.same(other.num))
+        return self is other or (self.type == other.type and self.off == other.off
+                                 and (self.num is other.num or self.num.same(other.num)) and self.data == other.data)
 
     @property
     def const(self) -> int | None:
