@@ -18,7 +18,7 @@ from ..isa import Insn, Op, bits, rows
 from ..obj.btf import Btf
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Stats, Verdict
-from . import alu, call, cfg, depth, functions, helper, jump, memory, precision, prune, widen
+from . import alu, call, cfg, dead, depth, functions, helper, jump, memory, precision, prune, widen
 from .cfg import Refused, Shape
 from .env import E2BIG, EINVAL, MAX_VAR_OFF, Env, Map, Pending, Stop
 from .log import Log
@@ -40,7 +40,7 @@ def verify(spec: ProgramSpec, *, log_level: int = 2, limit: int = LIMIT, cpus: i
     not modelled. ``limit`` is how many instructions are walked at most, ``cpus`` how many the machine has. Ctrl-C
     ends the walk; the trace then holds what was walked so far and the verdict says so.
     """
-    log = Log(log_level, lambda pc: insn_line(spec.insns, pc, syntax="kernel", maps=spec.maps))
+    log = Log(log_level, lambda pc: _line(spec, pc))
     shape = Shape(spec.insns)
     run = Run(spec, shape, log, limit, cpus)
     result, error, errno = "accept", "", 0
@@ -382,6 +382,7 @@ class Run:
         assert env is not None
         env.messages.clear()
         depth.check(env)
+        dead.check(env, {record[0] for record in self.steps})
 
     def trace(self, result: str, error: str, errno: int) -> LazyTrace:
         env = self.env
@@ -409,6 +410,15 @@ def _live_text(shape: Shape, log: Log) -> str:
         lines.append(f"{loop}{pc:3d}: {live} {log.line(pc)}\n")
         pc += 2 if shape.insns[pc].opcode == 0x18 else 1
     return "".join(lines)
+
+
+def _line(spec: ProgramSpec, pc: int) -> str:
+    """An instruction as the verifier logs it; a function's address is not known yet, its distance is shown."""
+    insn = spec.insns[pc]
+    if cfg.is_function(insn):
+        high = spec.insns[pc + 1].imm if pc + 1 < len(spec.insns) else 0
+        return f"(18) r{insn.dst} = {insn.imm & 0xFFFF_FFFF | (high & 0xFFFF_FFFF) << 32:#x}"
+    return insn_line(spec.insns, pc, syntax="kernel", maps=spec.maps)
 
 
 def _snapshot(state: State) -> tuple:

@@ -329,6 +329,7 @@ def arrive(env: Env, pc: int) -> bool:
                 and not _unsettled(env, old):
             _clean(env, old)
     found = 0
+    loop = False        # as in the kernel it outlives the comparison it was set for
     for old in tuple(bucket):
         found += 1
         if old.insn != pc:
@@ -341,7 +342,7 @@ def arrive(env: Env, pc: int) -> bool:
                 return _hit(env, pc, old, True)
             elif shape.calls_callback[pc]:
                 if equal(env, old, state, WITHIN):
-                    return _hit(env, pc, old, False)
+                    return _hit(env, pc, old, loop)
             elif _endless(env, old, state):
                 env.say(f"infinite loop detected at insn {pc}")
                 for word, each in (("cur", state), ("old", old)):

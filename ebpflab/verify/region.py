@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import memory, stack
 from .env import Env, Stop
 from .jump import not_null
+from .scalar import s32
 from .value import BASE, BTF_ID, BUF, CTX, MAP_KEY, MAP_VALUE, MAYBE_NULL, MEM, PACKETS, RDONLY, STACK, type_name
 
 #: program types whose context is what the kernel has in memory, no view of it (no convert_ctx_access)
@@ -53,6 +54,7 @@ def readable_and_writable(env: Env, regno: int, size: int) -> None:
         return
     if reg.type & MAYBE_NULL:
         env.regs[regno] = not_null(reg)
+    size = s32(size)        # the kernel counts in an int
     region(env, regno, size, write=False, zero_ok=True)
     region(env, regno, size, write=True, zero_ok=True)
     env.regs[regno] = reg

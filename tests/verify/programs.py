@@ -54,6 +54,10 @@ PROGRAMS = [
     ("jump out of range", "r0 = 0\ngoto +7\nexit", "jump out of range from insn 1 to 9"),
     ("endless in one instruction", "r0 = 0\nl: goto l\nexit", "unreachable insn 2"),
     ("bounded loop", "r1 = 0\nl: r1 += 1\nif r1 < 10 goto l\n" + DONE, ACCEPT),
+    ("may_goto leaves in the end", "r6 = 0\nl: may_goto done\nr6 += 1\ngoto l\ndone: " + DONE, ACCEPT),
+    ("may_goto counts what is relied on", VALUE + "r6 = 0\nl: may_goto done\nr6 += 1\ngoto l\n"
+     "done: r0 += r6\nr0 = *(u8 *)(r0 + 0)\n" + DONE, "R0 min value is outside of the allowed memory range"),
+    ("may_goto to itself", "r0 = 0\nl: may_goto l\nexit", "old state: R0=0 R1=ctx() R10=fp0"),
     ("loop without progress", "r1 = 0\nl: r2 = 1\nif r1 != 1 goto l\n" + DONE, "old state: R1=P0 R2=1 R10=fp0"),
     ("jump into a wide load", "r0 = 0\nif r0 == 0 goto +1\nr1 = 5 ll\nexit", "jump into the middle of ldimm64 insn 2"),
     # ---- initialisation and result
