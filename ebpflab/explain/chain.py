@@ -78,12 +78,12 @@ def _words(cell: Value | Slot | None) -> str:
 
 
 def _unknown(cell: Value | Slot | None) -> int:
-    """How little is known: bits that the value can still vary in."""
+    """How little is known: bits that the value can still vary in. A shift moves them and makes no more of them."""
     value = cell.value if isinstance(cell, Slot) else cell
     if value is None:
         return 65
-    return max((value.umax - value.umin).bit_length() if value.umax >= value.umin else 64,
-               value.mask.bit_length())
+    span = (value.umax - value.umin).bit_length() if value.umax >= value.umin else 64
+    return min(span, value.mask.bit_count())
 
 
 def _kind(cell: Value | Slot | None) -> str:

@@ -160,8 +160,8 @@ def _trace(what) -> Trace:
 
 # ---- text
 
-def _wrap(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent) or [indent.rstrip()]
+def _wrap(text: str, indent: str = "", width: int = _WIDTH) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent) or [indent.rstrip()]
 
 
 def _text(e: Explanation) -> list[str]:
@@ -176,27 +176,27 @@ def _text(e: Explanation) -> list[str]:
     return out + details(e)
 
 
-def details(e: Explanation) -> list[str]:
+def details(e: Explanation, width: int = _WIDTH) -> list[str]:
     """What stands below a verdict, as lines: the kernel's diagnosis, needed against known, the chain of proof, why,
     the fixes, the lesson."""
     out = []
     for each in e.diagnoses:
         out += ["", "the kernel's own diagnosis"]
         for line in str(each).splitlines():
-            out += textwrap.wrap(line, _WIDTH, initial_indent="  ", subsequent_indent=" " * 14)
+            out += textwrap.wrap(line, width, initial_indent="  ", subsequent_indent=" " * 14)
     if e.cause:
-        out += ["", "which argument", *_wrap(e.cause.sentence, "  ")]
+        out += ["", "which argument", *_wrap(e.cause.sentence, "  ", width)]
     if e.need:
         out += ["", f"needed  {e.need.needs}", f"known   {e.need.has}"]
         if e.need.allowed and e.need.known:
             out.append(f"        {e.need.unit}: allowed {_range(e.need.allowed)}, known {_range(e.need.known)}")
     if e.witness is not None:
         out += ["", *(part for line in str(e.witness).splitlines()
-                      for part in textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 11))]
+                      for part in textwrap.wrap(line, width, subsequent_indent=" " * 11))]
     if e.chain:
-        out += ["", "chain of proof", *_chain_lines(e.chain)]
+        out += ["", "chain of proof", *_chain_lines(e.chain, width)]
     if e.why:
-        out += ["", "why", *_wrap(e.why, "  ")]
+        out += ["", "why", *_wrap(e.why, "  ", width)]
     for name, snippet in (("fix in assembly", e.asm), ("fix in C", e.c)):
         if snippet:
             out += ["", name, *(f"  {line}" for line in snippet.splitlines())]
@@ -212,7 +212,7 @@ def _range(pair: tuple[int, int]) -> str:
     return "none" if low > high else number(low) if low == high else f"{number(low)} … {number(high)}"
 
 
-def _chain_lines(links: tuple[ChainLink, ...]) -> list[str]:
+def _chain_lines(links: tuple[ChainLink, ...], width: int) -> list[str]:
     left_out = len(links) - _SHOWN
     shown = list(links) if left_out <= 0 else [*links[:_SHOWN // 3], None, *links[left_out + _SHOWN // 3:]]
     lines = []
@@ -222,5 +222,5 @@ def _chain_lines(links: tuple[ChainLink, ...]) -> list[str]:
             continue
         at = "" if link.pc is None else str(link.pc)
         lines.append(f"  {at:>4}  {link.role:<8} {link.insn}".rstrip())
-        lines += _wrap(link.text, " " * 17)
+        lines += _wrap(link.text, " " * 17, width)
     return lines

@@ -9,7 +9,8 @@ step before it unless the verifier came back to a branch it had put aside.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..spec import ProgramSpec, SourceLine
@@ -212,12 +213,14 @@ class Trace:
             at = self.steps[at].parent
         return found[::-1]
 
+    def outline(self) -> Iterable[tuple[int, int | None, str, str]]:
+        """(pc, parent, kind, branch) of every step, also where steps are made only when they are looked at."""
+        told = getattr(self.steps, "outline", None)
+        return told() if told else ((step.pc, step.parent, step.kind, step.branch) for step in self.steps)
+
     def hits(self) -> dict[int, int]:
         """How often each instruction was processed."""
-        counts: dict[int, int] = {}
-        for step in self.steps:
-            counts[step.pc] = counts.get(step.pc, 0) + 1
-        return counts
+        return dict(Counter(pc for pc, *_ in self.outline()))
 
     def to_records(self) -> list[dict]:
         """One flat dict a step: step, pc, insn, kind, parent, branch, changed, and R0 … R10, fp-8 … as text."""

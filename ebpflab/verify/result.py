@@ -24,26 +24,62 @@ def value(reg: Reg, frame: int) -> Value:
         type=type_name(reg.type), text=reg_text(reg, frame), off=reg.off, value=n.value, mask=n.mask,
         umin=n.umin, umax=n.umax, smin=n.smin, smax=n.smax, u32_min=n.u32_min, u32_max=n.u32_max,
         s32_min=n.s32_min, s32_max=n.s32_max, id=reg.id & ~ADD_CONST, ref_id=reg.ref,
-        range=max(reg.data, 0) if reg.type in PACKETS else 0, size=reg.data if base == MEM else 0,
+        range=max(reg.data, 0) if reg.type in PACKETS else 0, size=_size(reg, base),
         map=reg.data.name if base in (MAP_PTR, MAP_KEY, MAP_VALUE) else "",
     )
 
 
-def _slot(at: int, slot: StackSlot, frame: int) -> Slot:
-    return Slot(-8 * at - 8, slot.types, value(slot.reg, frame) if slot.spilled else None)
+def _size(reg: Reg, base: int) -> int:
+    """Bytes of the region, where its size is known."""
+    return reg.data if base == MEM else reg.data.value_size if base == MAP_VALUE else 0
 
 
-def state(snapshot: tuple) -> State:
-    return State(tuple(
-        Frame(number,
-              {at: value(reg, number) for at, reg in enumerate(regs) if reg.type != NOT_INIT},
-              {-8 * at - 8: _slot(at, slot, number) for at, slot in enumerate(stack) if slot.types != EMPTY.types})
-        for number, (regs, stack) in enumerate(snapshot)
-    ))
+class States:
+    """Snapshots of the walk as states of the trace model. What snapshots share is made once, so that readers see by
+    identity what did not change."""
+
+    _MOST = 20_000      # values kept; the walk's records keep their registers alive, so that an id stays theirs
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[int, int], Value] = {}
+        self._slots: dict[tuple[int, int, int], Slot] = {}
+        self._last: list[tuple[tuple, State]] = []      # the two states made last: the one left is entered next
+
+    def of(self, snapshot: tuple) -> State:
+        for made, state in self._last:
+            if made is snapshot:
+                return state
+        state = State(tuple(self._frame(number, regs, stack) for number, (regs, stack) in enumerate(snapshot)))
+        self._last = [*self._last[-1:], (snapshot, state)]
+        return state
+
+    def _frame(self, number: int, regs: Sequence[Reg], stack: Sequence[StackSlot]) -> Frame:
+        return Frame(number, {at: self._value(reg, number) for at, reg in enumerate(regs) if reg.type != NOT_INIT},
+                     {-8 * at - 8: self._slot(at, slot, number) for at, slot in enumerate(stack)
+                      if slot.types != EMPTY.types})
+
+    def _value(self, reg: Reg, frame: int) -> Value:
+        key = id(reg), frame
+        found = self._values.get(key)
+        if found is None:
+            if len(self._values) >= self._MOST:
+                self._values.clear()
+            found = self._values[key] = value(reg, frame)
+        return found
+
+    def _slot(self, at: int, slot: StackSlot, frame: int) -> Slot:
+        key = id(slot), at, frame
+        found = self._slots.get(key)
+        if found is None:
+            if len(self._slots) >= self._MOST:
+                self._slots.clear()
+            spilled = self._value(slot.reg, frame) if slot.spilled else None
+            found = self._slots[key] = Slot(-8 * at - 8, slot.types, spilled)
+        return found
 
 
 class Steps(Sequence[Step]):
-    """The steps of a walk. A step is built when it is looked at."""
+    """The steps of a walk. A step is built when it is looked at; ``outline`` tells of all without building any."""
 
     def __init__(self, spec: ProgramSpec, records: list[StepRecord], rejected: bool):
         self._spec, self._rejected = spec, rejected
@@ -51,6 +87,8 @@ class Steps(Sequence[Step]):
         self._at = [i for i, record in enumerate(records) if record[2] != "end"]
         self._records = records
         self._index = {record: index for index, record in enumerate(self._at)}
+        self._states = States()
+        self._texts: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._at)
@@ -69,16 +107,33 @@ class Steps(Sequence[Step]):
         pc, parent, kind, before = self._records[at]
         following = self._records[at + 1] if at + 1 < len(self._records) else None
         after = following[3] if kind == "insn" and following and following[1] == at else before
-        if self._rejected and index == len(self) - 1:
-            kind = "rejected"
-        branch = ""
-        if parent >= 0:
-            previous = self._spec.insns[self._records[parent][0]]
-            if previous.opcode & 7 in (5, 6) and previous.opcode & 0xF0 not in (0x00, 0x80, 0x90):
-                branch = "fall" if pc == self._records[parent][0] + 1 else "taken"
-        return Step(index, pc, insn_line(self._spec.insns, pc, syntax="kernel", maps=self._spec.maps),
-                    state(before), state(after), self._index[parent] if parent >= 0 else None, kind,
-                    branch=branch, source=self._spec.lines.get(pc))
+        return Step(index, pc, self._text(pc), self._states.of(before), self._states.of(after),
+                    self._index[parent] if parent >= 0 else None, self._kind(index, kind),
+                    branch=self._branch(pc, parent), source=self._spec.lines.get(pc))
+
+    def outline(self) -> Iterator[tuple[int, int | None, str, str]]:
+        """(pc, parent, kind, branch) of every step."""
+        for index, at in enumerate(self._at):
+            pc, parent, kind, _ = self._records[at]
+            yield (pc, self._index[parent] if parent >= 0 else None, self._kind(index, kind), self._branch(pc, parent))
+
+    def _kind(self, index: int, kind: str) -> str:
+        return "rejected" if self._rejected and index == len(self) - 1 else kind
+
+    def _branch(self, pc: int, parent: int) -> str:
+        if parent < 0:
+            return ""
+        before = self._records[parent][0]
+        opcode = self._spec.insns[before].opcode
+        if opcode & 7 in (5, 6) and opcode & 0xF0 not in (0x00, 0x80, 0x90):
+            return "fall" if pc == before + 1 else "taken"
+        return ""
+
+    def _text(self, pc: int) -> str:
+        text = self._texts.get(pc)
+        if text is None:
+            text = self._texts[pc] = insn_line(self._spec.insns, pc, syntax="kernel", maps=self._spec.maps)
+        return text
 
     def __iter__(self) -> Iterator[Step]:
         for index in range(len(self)):

@@ -7,10 +7,16 @@ from base64 import b64encode
 from html import escape
 from zlib import compress
 
+from ..explain import NoWitness, Witness
 from ..trace import Trace
-from .payload import Payload, error_step
-from .text import trace_text
+from ..trace.compare import compare
+from .head import error_step
+from .payload import Payload
+from .reason import difference_row, witness_row
+from .text import comparison_text, trace_text
 from .web import module, style
+
+ROOM = 16 << 20     # bytes of states in a page, as they stand there
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -45,33 +51,53 @@ for (const root of document.querySelectorAll('[data-ebpflab="{id}"]:not(.ebpflab
 </script>"""
 
 
-def trace_page(trace: Trace, *, embed: bool = False) -> str:
+def trace_page(trace: Trace, *, embed: bool = False, witness: Witness | NoWitness | None = None) -> str:
     """The stepper as self-contained HTML.
 
     A whole page, or with ``embed`` a fragment to put into another one (a cell's output, an exported notebook).
-    It asks for nothing over the network; where scripts do not run it shows ``trace_text``.
+    It asks for nothing over the network; where scripts do not run it shows ``trace_text``. ``witness`` is what
+    ``ebpflab.explain.witness`` found, to be shown with a rejection.
     """
-    data = static_data(trace)
+    data = static_data(trace, error_step(trace) or 0)
+    data["witness"] = witness_row(witness) if witness is not None else {}
+    return _page(str(trace), data, trace_text(trace), embed)
+
+
+def comparison_page(a: Trace, b: Trace, *, embed: bool = False) -> str:
+    """Two verifications of one program side by side, as ``trace_page``."""
+    found = compare(a, b)
+    start = found.step if found else 0
+    data = {**static_data(a, start), "other": static_data(b, start), "apart": difference_row(found)}
+    return _page(f"{a.program.name}: {a.verdict.by} and {b.verdict.by}", data, comparison_text(a, b, found), embed)
+
+
+def _page(title: str, data: dict, text: str, embed: bool) -> str:
     fragment = FRAGMENT.format(
-        id=_digest(data), text=escape(trace_text(trace)), style=style(),
+        id=_digest(data), text=escape(text), style=style(),
         module=module().replace("export { mount };", "").replace("export default { render };", ""),
         data=json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
     )
-    if embed:
-        return fragment
-    return PAGE.format(title=escape(str(trace).split("\n")[0]), fragment=fragment)
+    return fragment if embed else PAGE.format(title=escape(title.split("\n")[0]), fragment=fragment)
 
 
-def static_data(trace: Trace) -> dict:
-    """Everything the view asks for, as JSON; binary parts are compressed and in base64."""
+def static_data(trace: Trace, start: int, room: int = ROOM) -> dict:
+    """Everything the view asks for, as JSON; binary parts are compressed and in base64.
+
+    Of a trace whose states need more than ``room`` bytes, those farthest from step ``start`` are left out (None).
+    """
     payload = Payload(trace)
     packed = lambda data: b64encode(compress(data, 6)).decode()
+    chunks: list[str | None] = [None] * len(payload)
+    for number in sorted(range(len(payload)), key=lambda k: abs(k - start // payload.size)):
+        chunk = packed(payload.chunk(number))
+        room -= len(chunk)
+        if room < 0:
+            break
+        chunks[number] = chunk
     return {
-        "head": payload.head(),
-        "step": error_step(trace) or 0,
-        "columns": packed(payload.columns()),
-        "touched": packed(payload.touched()),
-        "chunks": [packed(payload.chunk(k)) for k in range(len(payload))],
+        "head": payload.head(), "step": start, "chunks": chunks,
+        **{name: packed(data) for name, data in (
+            ("columns", payload.columns()), ("touched", payload.touched()), ("reason", payload.reason()))},
     }
 
 

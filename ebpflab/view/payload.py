@@ -2,13 +2,14 @@
 
 ::
 
-    head      JSON      program, verdict, listing, number of steps, steps a chunk
+    head      JSON      program, verdict, listing, C source, number of steps, steps a chunk (``view.head``)
+    reason    JSON      of a rejection: chain of proof, needed against known, fixes (``view.reason``)
     columns   binary    for every step: pc (u32 × n), distance back to its parent (u32 × n, 0: none), flags (u8 × n)
     touched   binary    for every step: which cells it changed (u16 × n), for filters
     chunk k   JSON      states of steps k·CHUNK … as changes, complete in itself
 
-    flags   7 6 5 | 4     | 3 2    | 1 0
-                  | notes | branch | kind       indexes into BRANCHES and KINDS
+    flags   7 … 4 | 3 2    | 1 0
+                  | branch | kind       indexes into BRANCHES and KINDS
     touched 15 … 12 | 11          | 10 … 0
                     | stack slots | R10 … R0    of any frame
 
@@ -22,30 +23,26 @@ for a stack slot; key -1 holds [number, callback] of the frames, -2 the referenc
 from __future__ import annotations
 
 import json
-import re
 import sys
 from array import array
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from ..isa import is_wide
-from ..trace import Slot, State, Trace, Value
-from .words import cell_words, news, verdict_words
+from ..trace import Slot, State, Step, Trace, Value
+from .head import first_steps, head
+from .reason import exact, reason
+from .words import cell_words
 
 CHUNK = 1024
 KINDS = ("insn", "pruned", "rejected")
 BRANCHES = ("", "fall", "taken")
 FRAMES, REFS = -1, -2
 STACK_BIT = 11
-SAFE = 1 << 53  # beyond it JavaScript's numbers are not exact: such integers travel as strings
 
 _BOUNDS = ("umin", "umax", "smin", "smax", "u32_min", "u32_max", "s32_min", "s32_max")
 _OTHERS = {"off": 0, "value": 0, "mask": 0, "id": 0, "ref_id": 0, "range": 0, "size": 0, "map": "", "precise": False,
            "frame": None, **dict.fromkeys(_BOUNDS, 0)}
-
-_GOTO = re.compile(r"\bgoto pc([+-]\d+)")
-
 
 def const_bounds(value: int) -> dict[str, int]:
     """The eight bounds that a known 64-bit number has; they need not be sent."""
@@ -53,14 +50,6 @@ def const_bounds(value: int) -> dict[str, int]:
     s64 = value - (1 << 64) if value >> 63 else value
     s32 = low - (1 << 32) if low >> 31 else low
     return dict(zip(_BOUNDS, (value, value, s64, s64, low, low, s32, s32), strict=True))
-
-
-def error_step(trace: Trace) -> int | None:
-    """The step at which the verdict fell, if the program was refused and any step was taken."""
-    if trace.ok or not trace.steps:
-        return None
-    last = len(trace.steps) - 1
-    return next((i for i in range(last, -1, -1) if trace.steps[i].kind == "rejected"), last)
 
 
 class Payload:
@@ -75,72 +64,25 @@ class Payload:
         return -(-len(self.trace.steps) // self.size)
 
     @cached_property
-    def texts(self) -> dict[int, str]:
-        """Instruction -> disassembly, as its first visit was printed."""
-        texts: dict[int, str] = {}
-        for step in self.trace.steps:
-            if step.text:  # a covered step may print no instruction
-                texts.setdefault(step.pc, step.text)
-        return texts
+    def firsts(self) -> dict[int, Step]:
+        """Instruction -> the first step that looked at it (and was not cut short there, if there is one)."""
+        return first_steps(self.trace)
 
     def head(self) -> dict[str, Any]:
-        trace, verdict = self.trace, self.trace.verdict
-        program, stats = trace.program, trace.verdict.stats
-        at = error_step(trace)
-        pc = verdict.pc if verdict.pc is not None or at is None else trace.steps[at].pc
-        return {
-            "format": 1,
-            "program": {"name": program.name, "type": program.type},
-            "verdict": {
-                "result": verdict.result, "by": verdict.by, "error": verdict.error, "errno": verdict.errno,
-                "lines": list(verdict.error_lines), "pc": pc, "step": at, "words": verdict_words(trace),
-                "stats": {"processed": stats.processed, "states": stats.total_states, "peak": stats.peak_states},
-            },
-            "truncated": trace.truncated,
-            "listing": list(self.listing()),
-            "steps": len(trace.steps),
-            "chunk": self.size,
-        }
+        return {**head(self.trace, self.firsts), "steps": len(self.trace.steps), "chunk": self.size}
 
-    def listing(self) -> Iterator[dict[str, Any]]:
-        """One row an instruction: pc, text, hits; where there are any: label, function, jump target, source line."""
-        program, hits, texts = self.trace.program, self.trace.hits(), self.texts
-        sources = dict(program.lines)
-        for step in self.trace.steps:
-            if step.source and step.pc not in sources:
-                sources[step.pc] = step.source
-        wide = False
-        for pc, insn in enumerate(program.insns):
-            if wide:
-                wide = False
-                continue
-            wide = is_wide(insn)
-            row: dict[str, Any] = {"pc": pc, "text": texts.get(pc) or self._disassembled(pc), "hits": hits.get(pc, 0)}
-            if name := program.labels.get(pc):
-                row["label"] = name
-            if name := program.functions.get(pc):
-                row["func"] = name
-            if found := _GOTO.search(row["text"]):
-                target = pc + 1 + int(found[1])
-                row["to"] = program.labels.get(target) or str(target)
-            if line := sources.get(pc):
-                # "" for assembly that repeats the instruction: not worth a column
-                row["source"] = {"file": line.file, "line": line.line, "text": news(line, row["text"])}
-            yield row
-
-    def _disassembled(self, pc: int) -> str:
-        from ..asm import line  # only for what no step shows
-
-        return line(self.trace.program.insns, pc, syntax="kernel", maps=self.trace.program.maps)
+    def reason(self) -> bytes:
+        """Why the program was refused, as JSON; ``null`` if it was not."""
+        return _json(reason(self.trace))
 
     def columns(self) -> bytes:
         pcs, back, flags = array("I"), array("I"), bytearray()
         kinds = {name: i for i, name in enumerate(KINDS)}
         branches = {name: i << 2 for i, name in enumerate(BRANCHES)}
-        for index, step in enumerate(self.trace.steps):
-            pcs.append(step.pc)
-            back.append(0 if step.parent is None else index - step.parent)
-            flags.append(kinds[step.kind] | branches[step.branch] | bool(step.notes) << 4)
+        for index, (pc, parent, kind, branch) in enumerate(self.trace.outline()):
+            pcs.append(pc)
+            back.append(0 if parent is None else index - parent)
+            flags.append(kinds[kind] | branches[branch])
         return _little(pcs) + _little(back) + bytes(flags)
 
     def touched(self) -> bytes:
@@ -171,9 +113,17 @@ class Payload:
             body["leave"].append(table.delta(step.before, step.after))
             if step.notes:
                 body["notes"][offset] = list(step.notes)
-            if step.text and step.text != self.texts[step.pc]:
+            if step.text and step.text != self.firsts[step.pc].text:
                 body["texts"][offset] = step.text
-        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        return _json(body)
+
+    def message(self, name: str) -> bytes:
+        """``touched``, ``reason`` or the chunk of that number, as the browser asks for it."""
+        return {"touched": self.touched, "reason": self.reason}.get(name, lambda: self.chunk(int(name)))()
+
+
+def _json(body: Any) -> bytes:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _little(numbers: array) -> bytes:
@@ -275,7 +225,7 @@ def value_row(v: Value) -> dict[str, Any]:
     for name, absent in {**_OTHERS, **implied}.items():
         have = getattr(v, name)
         if have != absent:
-            row[name] = str(have) if isinstance(have, int) and abs(have) >= SAFE else have
+            row[name] = exact(have)
     if region := region_of(v):
         row["region"] = region
     return row
@@ -300,4 +250,4 @@ def region_of(v: Value) -> list[Any] | None:
     low, high = (v.smin, v.smax) if varies else (v.value, v.value)
     if kind == "fp":
         low, high = low + 512, high + 512
-    return [kind, size, *(str(n) if abs(n) >= SAFE else n for n in (low + v.off, high + v.off))]
+    return [kind, size, exact(low + v.off), exact(high + v.off)]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from ..explain import explain
+from ..explain.explanation import details
 from ..spec import SourceLine
 from ..trace import Slot, State, Step, Trace, Value
-from .payload import error_step
+from ..trace.compare import Difference
+from .head import error_step
 from .words import news, verdict_words
 
 WIDTH = 100
@@ -42,12 +45,32 @@ def trace_text(trace: Trace, *, width: int = WIDTH, steps: Iterable[int] | None 
     return out.getvalue()
 
 
+def comparison_text(a: Trace, b: Trace, difference: Difference | None, *, width: int = WIDTH) -> str:
+    """Both verdicts and the first difference, with what each knew around it."""
+    lines = [f"{SIGNS[each.verdict.result]}  {each.program.name}, by {each.verdict.by}, {len(each.steps)} steps"
+             for each in (a, b)]
+    if difference is None:
+        return "\n".join([*lines, "", "Both took the same steps and knew the same at each.", ""])
+    lines += ["", f"First difference, at step {difference.step}: {difference.words}"]
+    for cell in difference.cells:
+        lines += ["", f"  {cell.name}", f"    {a.verdict.by:<14} {cell.a or 'unknown'}",
+                  f"    {b.verdict.by:<14} {cell.b or 'unknown'}"]
+    for each in (a, b):
+        around = range(max(0, difference.step - 2), min(len(each.steps), difference.step + 3))
+        lines += ["", f"── {each.verdict.by}"]
+        lines += ["".join(text for text, _ in _step(each.steps[at], width)).rstrip() for at in around]
+    return "\n".join([*lines, ""])
+
+
 def _pieces(trace: Trace, width: int, chosen: Sequence[int] | None) -> Iterator[Piece]:
     yield from _verdict(trace, width)
+    yield from _walk(trace, width, chosen) if trace.steps else _unstepped_error(trace, width)
+    if trace.verdict.result == "reject":
+        yield "".join(f"{line}\n" for line in details(explain(trace), width)), ""
+
+
+def _walk(trace: Trace, width: int, chosen: Sequence[int] | None) -> Iterator[Piece]:
     steps = trace.steps
-    if not steps:
-        yield from _unstepped_error(trace, width)
-        return
     shown = _choose(trace) if chosen is None else chosen
     wrong = error_step(trace)
     yield "\n", ""
@@ -89,7 +112,8 @@ def _verdict(trace: Trace, width: int) -> Iterator[Piece]:
     yield f"  {program.name} ({program.type}), by {v.by}\n", STRONG
     for line in v.error_lines or ((v.error,) if v.error else ()):
         yield _wrapped(line, 2, width), BAD
-    if words := verdict_words(trace):
+    entry = explain(trace, links=False).entry
+    if words := verdict_words(trace) + (f" [{entry.id}]" if entry else ""):
         yield _wrapped(words, 2, width), ""
     facts = [f"{v.stats.processed} instructions processed" if v.stats.processed is not None else "",
              f"{len(trace.steps)} steps", "the log was cut short" if trace.truncated else ""]

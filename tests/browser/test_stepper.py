@@ -23,15 +23,16 @@ stepper
 
 
 @contextmanager
-def static_page(path, trace, ready=".cell", **options):
-    """The static twin of a trace in Chromium, from a file; fails if the page asks for anything or throws."""
+def static_page(path, trace, ready=".cell", page_of=None, witness=None, **options):
+    """The static twin of a trace (or with ``page_of`` of several) in Chromium, from a file; fails if the page asks for
+    anything or throws."""
     from playwright.sync_api import sync_playwright
 
     from ebpflab.view.html import trace_page
 
     if reason := missing():
         pytest.skip(reason)
-    path.write_text(trace_page(trace))
+    path.write_text(page_of(*trace) if page_of else trace_page(trace, witness=witness))
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
         try:
@@ -68,7 +69,8 @@ def press(page, *keys: str) -> None:
 
 
 def test_in_jupyterlab(lab_page):
-    with lab_page([CELL.format(trace="recorded('unlimited')"), "stepper.step", "stepper.step = 4"]) as lab:
+    with lab_page([CELL.format(trace="recorded('unlimited')"), "print(stepper.step, stepper.witness.get('pc', ''))",
+                   "stepper.step = 4"]) as lab:
         page = lab.page
         run(lab, 0)
         page.wait_for_selector(".ebpflab .cell", timeout=60_000)
@@ -113,6 +115,16 @@ def test_in_jupyterlab(lab_page):
         run(lab, 1)
         lab.settle()
         assert lab.outputs()[1].strip() == "3"
+
+        # An input that breaks it is looked for when the reader asks; the rule's page is a link into the lab.
+        page.get_by_role("button", name="Find an input that breaks it").click()
+        page.wait_for_selector(".ebpflab .found strong", timeout=30_000)
+        found = page.locator(".ebpflab .found").inner_text()
+        assert "instruction 14 goes wrong: read of 8 bytes" in found and "Confirmed by the simulator" in found
+        assert page.locator(".ebpflab .id a").first.get_attribute("href").endswith("docs/rejections.md#value-range")
+        run(lab, 1)
+        lab.settle()
+        assert lab.outputs()[1].split() == ["3", "14"]
 
         # And Python can set it.
         run(lab, 2)
@@ -215,7 +227,8 @@ def test_pictures(tmp_path):
         page.locator(".ebpflab input[type=range]").fill("6")
         scales = page.locator(".ebpflab .cell.changed .scale")
         titles = [scales.nth(i).get_attribute("title") for i in range(scales.count())]
-        assert titles == ["unsigned: 0 to 3", "bits 63 … 0: 0 known to be 1, 62 known to be 0, 2 not known"]
+        assert titles == ["unsigned: 0 to 3; before: 0 to 255",
+                          "bits 63 … 0: 0 known to be 1, 62 known to be 0, 2 not known"]
         # A cell that did not change opens on demand, by keyboard.
         name = page.locator(".ebpflab [data-cell=R7]")
         assert name.get_attribute("aria-expanded") == "false"
@@ -227,8 +240,129 @@ def test_pictures(tmp_path):
         assert title == "points at byte 0; 14 proved bytes of the packet"
     with static_page(tmp_path / "unlimited.html", recorded("unlimited")) as page:
         ruler = page.locator(".ebpflab .cell.blamed .ruler")
-        assert ruler.get_attribute("title") == "points at bytes 0 to 65535; 16 bytes of the map's value"
+        assert ruler.get_attribute("title") == "touches 8 bytes from bytes 0 to 65535; 16 bytes of the map's value"
         assert ruler.locator(".outside").count() == 1
+
+
+def test_why(tmp_path):
+    """The chain of proof leads to its steps; needed against known in numbers; the fixes."""
+    with static_page(tmp_path / "unlimited.html", recorded("unlimited"), ready=".chain") as page:
+        assert page.locator(".ebpflab .who .tag").inner_text() == "value-range"
+        links = page.locator(".ebpflab .chain button")
+        assert links.evaluate_all("all => all.map(e => Number(e.dataset.step))") == [5, 9, 10, 12, 13]
+        assert links.locator(".means").all_inner_texts()[-2:] == ["knowledge is lost", "is needed here"]
+        links.nth(3).click()
+        wait_step(page, 12)
+        assert links.nth(3).get_attribute("aria-current") == "step"
+        press(page, "C", "C", "c")
+        wait_step(page, 10)
+        assert page.locator(".ebpflab .row .mark.role").count() == 3, "marked in the program, but here and at the error"
+        page.get_by_label("Which steps").select_option("chain of proof")
+        page.locator(".ebpflab .list").focus()
+        press(page, "ArrowLeft", "ArrowLeft")
+        wait_step(page, 5)
+        assert page.locator(".ebpflab .lanes .span").all_inner_texts() == ["0 … 8", "0 … 65535"]
+        assert page.locator(".ebpflab .fix pre").first.inner_text().startswith("if r6 > 8 goto out")
+        assert page.locator(".ebpflab .fix .what").all_inner_texts() == ["assembly", "C"]
+        assert "ebpflab.explain.witness" in page.locator(".ebpflab .found").inner_text()
+        assert page.locator(".ebpflab a").count() == 0, "nothing leads out of a page that may lie anywhere"
+
+
+def test_a_page_with_its_witness(tmp_path):
+    from ebpflab.explain import witness
+    from tests.view.programs import spec
+
+    found = witness(spec("unlimited"), recorded("unlimited"))
+    with static_page(tmp_path / "broken.html", recorded("unlimited"), ready=".hex", witness=found) as page:
+        assert f"{len(found.packet)} bytes" in page.locator(".ebpflab .found").inner_text()
+        assert "".join(page.locator(".ebpflab .hex b").all_inner_texts()) == found.packet.hex().replace("00", "")
+
+
+def test_keys(tmp_path):
+    with static_page(tmp_path / "counted.html", recorded("counted")) as page:
+        page.locator(".ebpflab .list").focus()
+        press(page, "j", "j", "j", "k")
+        wait_step(page, 2)
+        press(page, "n")        # step 2 gives R8 its value, step 3 the next one
+        wait_step(page, 3)
+        press(page, "End")
+        page.locator(".ebpflab [data-cell=R7]").press("Enter")
+        press(page, "N")        # the register opened last
+        wait_step(page, 4)
+        assert page.locator(".ebpflab [role=dialog]").is_hidden()
+        press(page, "?")
+        assert "next change of this register" in page.get_by_role("dialog", name="Keys").inner_text()
+        press(page, "Escape")
+        assert page.locator(".ebpflab [role=dialog]").is_hidden()
+        press(page, "s")
+        assert page.locator(".ebpflab .row.step.here").count() == 1
+        active = page.locator(".ebpflab .list").get_attribute("aria-activedescendant")
+        assert page.locator(f"#{active}").get_attribute("aria-selected") == "true"
+
+
+C_LINES = ["int counted(struct xdp_md *ctx)", "{", "    if (data + 14 > data_end)", "        return 1;",
+           "    key = *data & 3;", "    return 2;", "}"]
+
+
+def test_c_beside_assembly(tmp_path):
+    from dataclasses import replace
+
+    from ebpflab.spec import SourceLine
+
+    trace = recorded("counted")
+    lines = {pc: SourceLine("counted.c", line, 1, C_LINES[line - 1].strip()) for pc, line in ((0, 3), (5, 5), (17, 6))}
+    steps = tuple(replace(step, source=None) for step in trace.steps)
+    trace = replace(trace, steps=steps, program=replace(trace.program, lines=lines, source="\n".join(C_LINES)))
+    with static_page(tmp_path / "c.html", trace) as page:
+        assert page.locator(".ebpflab .row.c").count() == len(C_LINES)
+        assert page.locator(".ebpflab .row.c.here .pc").inner_text() == "3"
+        assert page.locator(".ebpflab .row.insn.kin .pc").all_inner_texts() == ["1", "2", "3", "4"]
+        page.locator(".ebpflab .row.c").nth(4).click()
+        wait_step(page, 5)
+        assert page.locator(".ebpflab .row.c.here .text").inner_text().strip() == "key = *data & 3;"
+        assert "counted.c:5" in page.locator(".ebpflab .now .from").inner_text()
+
+
+def test_two_side_by_side(tmp_path):
+    """The first difference is said, marked and opened; other spelling is none."""
+    from ebpflab.trace import klog
+    from ebpflab.view.html import comparison_page
+
+    a = recorded("counted")
+    known, less = "smax=umax=smax32=umax32=3,var_off=(0x0; 0x3)", "smax=umax=smax32=umax32=255,var_off=(0x0; 0xff)"
+    b = klog.parse(a.log.replace(known, less), a.program, ok=True, by="Linux 5.10.0")
+    with static_page(tmp_path / "two.html", (a, b), page_of=comparison_page) as page:
+        assert at(page) == 6
+        assert "First difference at step #6" in page.locator(".ebpflab .parting").inner_text()
+        assert page.locator(".ebpflab .side").all_inner_texts() == ["Linux 6.18.0", "Linux 5.10.0"]
+        assert page.locator(".ebpflab .cell.apart .name").all_inner_texts() == ["≠ R3", "≠ R3"]
+        page.locator(".ebpflab .list").focus()
+        press(page, "ArrowLeft")
+        page.wait_for_function("() => !document.querySelector('.ebpflab .cell.apart')")
+        press(page, "e")
+        page.wait_for_selector(".ebpflab .cell.apart")
+        assert at(page) == 6
+    with static_page(tmp_path / "same.html", (a, lab.verify(a.program)), page_of=comparison_page) as page:
+        assert "knew the same at each" in page.locator(".ebpflab .parting").inner_text()
+        for step in range(22):
+            page.locator(".ebpflab input[type=range]").fill(str(step))
+            page.wait_for_timeout(30)
+            assert page.locator(".ebpflab .cell.apart").count() == 0
+
+
+def test_two_in_jupyterlab(lab_page):
+    """Both sides fetch what they need, and stay in step."""
+    cell = CELL.replace("Stepper({trace})", "Stepper.compare(long_trace(1500), long_trace(1499))")
+    with lab_page([cell]) as lab:
+        lab.run_all()
+        page = lab.page
+        page.wait_for_selector("text=There is no step #23985 here", timeout=60_000)
+        for step in (15_000, 23_984):
+            page.locator(".ebpflab input[type=range]").fill(str(step))
+            for pane in (0, 1):
+                page.wait_for_function("([pane, step]) => document.querySelectorAll('.ebpflab .state')[pane]"
+                                       ".querySelector('[role=status]').textContent.startsWith(`Step ${step},`)",
+                                       arg=[pane, step], timeout=30_000)
 
 
 def test_frames(tmp_path):

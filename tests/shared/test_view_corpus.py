@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ebpflab.view.text import trace_text
-from ebpflab.view.words import cell_words, error_words
+from ebpflab.view.words import cell_words, verdict_words
 from tests.shared.test_klog_corpus import records
 from tests.view.test_payload import told
 
@@ -35,7 +35,7 @@ def test_every_cell_has_words():
 
 
 def test_most_rejections_have_a_plain_sentence():
-    rejected = [trace.verdict for record, _, trace in records() if not trace.ok and record["tier"] in "AB"]
-    plain = sum(bool(error_words(v.error_lines or (v.error,))) for v in rejected)
+    rejected = [trace for record, _, trace in records() if not trace.ok and record["tier"] in "AB"]
+    plain = sum(bool(verdict_words(trace)) for trace in rejected)
     print(f"{plain} of {len(rejected)} rejections have a plain sentence")
     assert plain / len(rejected) >= 0.95

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ebpflab.isa import Insn
 from ebpflab.spec import ProgramSpec
 from ebpflab.trace import Frame, Slot, State, Step, Trace, Value, Verdict
-from ebpflab.view.payload import BRANCHES, CHUNK, KINDS, Payload, error_step
+from ebpflab.view.head import error_step
+from ebpflab.view.payload import BRANCHES, CHUNK, KINDS, Payload
 
 from . import decode
 from .programs import SOURCES, long_trace, recorded
@@ -38,7 +39,6 @@ def test_columns(name):
         assert (i - back[i] if back[i] else None) == step.parent
         assert KINDS[flags[i] & 3] == step.kind
         assert BRANCHES[flags[i] >> 2 & 3] == step.branch
-        assert bool(flags[i] & 16) == bool(step.notes)
 
 
 I64 = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -84,7 +84,8 @@ def test_head_says_what_the_views_show():
     head = Payload(recorded("unlimited")).head()
     assert head["verdict"]["step"] == error_step(recorded("unlimited")) == head["steps"] - 1
     assert head["verdict"]["pc"] == 14
-    assert head["verdict"]["words"].startswith("The access of 8 bytes can reach offset 65535")
+    assert head["verdict"]["words"].startswith("The access of 8 bytes through R0 can reach offset 65535")
+    assert head["verdict"]["id"] == "value-range"
     rows = {row["pc"]: row for row in head["listing"]}
     assert 10 not in rows, "the second slot of a wide load is no row"
     assert rows[4]["to"] == "out"

@@ -5,7 +5,7 @@ import pytest
 from ebpflab.spec import SourceLine
 from ebpflab.trace import Slot, Value
 from ebpflab.view.payload import const_bounds, region_of
-from ebpflab.view.words import error_words, news, slot_words, value_words
+from ebpflab.view.words import news, slot_words, value_words
 
 U64 = (1 << 64) - 1
 
@@ -50,19 +50,6 @@ def test_slots():
     assert slot_words(Slot(-8, "rrrrrrrr", const(7))) == "saved: the number 7"
     assert slot_words(Slot(-8, "mmmm????")) == "some bytes, nothing known of them (4 of 8 bytes written)"
     assert slot_words(Slot(-8, "00000000")) == "zeros"
-
-
-@pytest.mark.parametrize(("line", "words"), [
-    ("invalid access to packet, off=12 size=2, R3(id=0,off=12,r=0)",
-     "The program reads or writes 2 bytes of the packet at offset 12 through R3, but only 0 bytes are proved to be "
-     "there. Compare with the packet's end first."),
-    ("R0 invalid mem access 'map_value_or_null'",
-     "R0 can be NULL here. Compare it with 0 first, and use it only where it is not 0."),
-    ("R2 !read_ok", "R2 is read here, but on this path nothing was written to it (or a call has clobbered it)."),
-    ("a message that no table has", ""),
-])
-def test_errors(line, words):
-    assert error_words([line]) == words
 
 
 def test_regions():

@@ -3,7 +3,8 @@
 from functools import cache
 from importlib.resources import files
 
-SCRIPTS = ("model.js", "draw.js", "list.js", "stepper.js", "start.js")
+SCRIPTS = ("model.js", "draw.js", "list.js", "code.js", "state.js", "controls.js", "why.js", "walk.js", "stepper.js",
+           "compare.js", "start.js")
 
 
 @cache

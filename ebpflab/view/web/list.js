@@ -2,11 +2,13 @@
 
 const ROW = 22; // height of a row in CSS pixels
 const ROWS_AROUND = 12;
+let lists = 0;
 
 class VirtualList {
   constructor(label, draw, pick) {
     this.draw = draw;
     this.count = 0;
+    this.id = `ebpflab-list-${++lists}`;
     this.inner = h("div", { class: "rows" });
     this.box = focusable("div", { class: "list", tabindex: "0", role: "listbox", "aria-label": label }, this.inner);
     this.box.addEventListener("scroll", () => this.paint());
@@ -30,6 +32,7 @@ class VirtualList {
       const row = this.draw(at);
       row.style.top = `${at * ROW}px`;
       row.dataset.at = at;
+      row.id = `${this.id}-${at}`;
       rows.push(row);
     }
     this.inner.replaceChildren(...rows);
@@ -41,5 +44,6 @@ class VirtualList {
       this.box.scrollTop = top - clientHeight / 2;
     }
     this.paint();
+    this.box.setAttribute("aria-activedescendant", `${this.id}-${at}`);
   }
 }

@@ -1,5 +1,5 @@
 // The trace as the browser keeps it. The format is written down in ebpflab/view/payload.py.
-// The files of this folder are put together to one module, in the order model, draw, list, stepper, start.
+// The files of this folder are put together to one module, in the order that __init__.py has.
 
 const KINDS = ["insn", "pruned", "rejected"];
 const BRANCHES = ["", "fall", "taken"];
@@ -19,7 +19,7 @@ function littleEndian(bytes, Type, start, count) {
   return new Type(bytes.slice(start, start + count * size).buffer);
 }
 
-// `source` has chunk(k) and touched(), both promising compressed bytes.
+// `source` has chunk(k), touched() and reason(), all promising compressed bytes.
 class TraceModel {
   static async open(head, columns, source) {
     return new TraceModel(head, await inflate(columns), source);
@@ -82,6 +82,7 @@ class TraceModel {
     const k = this.chunkOf(i);
     if (!this.chunks.has(k)) {
       const coming = this.source.chunk(k).then(readJson).then((chunk) => {
+        for (const cell of chunk.cells) if (cell?.bytes && cell.value) cell.value = chunk.cells[cell.value];
         this.chunks.delete(k);
         this.chunks.set(k, chunk);
         if (this.chunks.size > UNPACKED) this.chunks.delete(this.chunks.keys().next().value);
@@ -96,6 +97,14 @@ class TraceModel {
   async loadTouched() {
     this.touched ??= littleEndian(await inflate(await this.source.touched()), Uint16Array, 0, this.length);
   }
+
+  // Why the program was refused, null if it was not; the promise of it.
+  reason() {
+    return (this.reasons ??= this.source.reason().then(readJson));
+  }
+
+  // The row of the listing for step i.
+  insn(i) { return this.head.listing[this.row.get(this.pc[i])]; }
 
   // {before, after}: Map key -> cell, {notes, text} of step i, whose chunk must be ready.
   states(i) {
@@ -124,7 +133,7 @@ class TraceModel {
 
   text(i) {
     const chunk = this.chunks.get(this.chunkOf(i));
-    return chunk?.texts?.[i - chunk.first] ?? this.head.listing[this.row.get(this.pc[i])]?.text ?? "";
+    return chunk?.texts?.[i - chunk.first] ?? this.insn(i)?.text ?? "";
   }
 }
 
