@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from .errors import EbpflabError
+from .errors import EbpflabError, SpecError
 from .spec import ProgramSpec
 from .targets.base import Target
 from .trace import Trace
 from .trace.compare import Difference, compare
+
+if TYPE_CHECKING:
+    from .view.pair import Pair
 
 SIGNS = {"accept": "✓ accepted", "reject": "✗ rejected", "unsupported": "? not supported"}
 
@@ -45,6 +49,17 @@ class Comparison:
         """Do all that judged walk the same way and know the same at every step?"""
         return not any(self.differences.values())
 
+    def stepper(self, name: str = "") -> Pair:
+        """The first target's walk beside another's (default: one that parts from it), step by step in a notebook."""
+        from .view.stepper import Stepper
+
+        parted = [other for other, found in self.differences.items() if found]
+        other = name or next(iter([*parted, *self.differences]), "")
+        if other not in self.differences:
+            raise SpecError(f"there is no walk to put beside {self.reference}'s", where=other or None,
+                            hint=f"there are: {', '.join(self.differences) or 'none'}")
+        return Stepper.compare(self.traces[self.reference], self.traces[other])
+
     def to_dict(self) -> dict:
         """Only str, int, None, list and dict."""
         def side(name: str, trace: Trace) -> dict:
@@ -71,8 +86,13 @@ class Comparison:
             lines += [same] if found is None else _parting(self.reference, name, found)
         return "\n".join(lines)
 
-    def _repr_pretty_(self, printer, cycle: bool) -> None:
-        printer.text(str(self))
+    def _repr_mimebundle_(self, **options):
+        if not self.differences:
+            return {"text/plain": str(self)}
+        bundle = self.stepper()._repr_mimebundle_(**options)
+        data, *metadata = bundle if isinstance(bundle, tuple) else (bundle,)
+        data["text/plain"] = str(self)
+        return (data, *metadata) if metadata else data
 
 
 def _parting(a: str, b: str, found: Difference) -> list[str]:

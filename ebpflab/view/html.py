@@ -12,8 +12,8 @@ from ..trace import Trace
 from ..trace.compare import compare
 from .head import error_step
 from .payload import Payload
-from .reason import difference_row, witness_row
-from .text import comparison_text, trace_text
+from .reason import witness_row
+from .text import pair_text, trace_text
 from .web import module, style
 
 ROOM = 16 << 20     # bytes of states in a page, as they stand there
@@ -63,12 +63,12 @@ def trace_page(trace: Trace, *, embed: bool = False, witness: Witness | NoWitnes
     return _page(str(trace), data, trace_text(trace), embed)
 
 
-def comparison_page(a: Trace, b: Trace, *, embed: bool = False) -> str:
+def pair_page(a: Trace, b: Trace, *, embed: bool = False) -> str:
     """Two verifications of one program side by side, as ``trace_page``."""
     found = compare(a, b)
     start = found.step if found else 0
-    data = {**static_data(a, start), "other": static_data(b, start), "apart": difference_row(found)}
-    return _page(f"{a.program.name}: {a.verdict.by} and {b.verdict.by}", data, comparison_text(a, b, found), embed)
+    data = {**static_data(a, start), "other": static_data(b, start), "apart": found.to_dict() if found else {}}
+    return _page(f"{a.program.name}: {a.verdict.by} and {b.verdict.by}", data, pair_text(a, b, found), embed)
 
 
 def _page(title: str, data: dict, text: str, embed: bool) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from ..explain import NoWitness, Witness, explain
 from ..trace import Trace
-from ..trace.compare import Difference
 
 SAFE = 1 << 53      # beyond it JavaScript's numbers are not exact: such integers travel as strings
 _ROOT = Path(__file__).parents[2]
@@ -30,19 +29,12 @@ def reason(trace: Trace) -> dict[str, Any] | None:
     if trace.verdict.result != "reject":
         return None
     found = explain(trace)
-    return exact({**found.to_dict(), "page": page(found.id), "lesson_page": lesson_page(found.lesson)})
+    shown = {**found.to_dict(), "diagnoses": [str(each) for each in found.diagnoses]}
+    return exact({**shown, "page": page(found.id), "lesson_page": lesson_page(found.lesson)})
 
 
 def witness_row(found: Witness | NoWitness) -> dict[str, Any]:
     return exact({**found.to_dict(), "text": str(found)})
-
-
-def difference_row(found: Difference | None) -> dict[str, Any]:
-    """Where two traces part: kind, step, words, and the cells as [name, a, b, fields]; empty if they agree."""
-    if found is None:
-        return {}
-    return {"kind": found.kind, "step": found.step, "pcs": [found.pc_a, found.pc_b], "words": found.words,
-            "cells": [[cell.name, cell.a, cell.b, list(cell.fields)] for cell in found.cells]}
 
 
 def page(id: str) -> str:

@@ -21,7 +21,7 @@ from .text import trace_text
 from .web import module, style
 
 if TYPE_CHECKING:
-    from .comparison import Comparison
+    from .pair import Pair
 
 INLINE = 128 * 1024     # compressed bytes of states that go out at once; the page fetches the rest
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -70,11 +70,11 @@ class Stepper(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     @classmethod
-    def compare(cls, a: Trace, b: Trace) -> Comparison:
+    def compare(cls, a: Trace, b: Trace) -> Pair:
         """Two verifications of the same program side by side, at the first step in which they differ."""
-        from .comparison import Comparison
+        from .pair import Pair
 
-        return Comparison(a, b)
+        return Pair(a, b)
 
     def find_witness(self, seconds: float = WITNESS_SECONDS) -> Witness | NoWitness:
         """Look for an input that breaks the rejected program, and show it. A reader's button does the same."""

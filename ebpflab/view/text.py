@@ -45,7 +45,7 @@ def trace_text(trace: Trace, *, width: int = WIDTH, steps: Iterable[int] | None 
     return out.getvalue()
 
 
-def comparison_text(a: Trace, b: Trace, difference: Difference | None, *, width: int = WIDTH) -> str:
+def pair_text(a: Trace, b: Trace, difference: Difference | None, *, width: int = WIDTH) -> str:
     """Both verdicts and the first difference, with what each knew around it."""
     lines = [f"{SIGNS[each.verdict.result]}  {each.program.name}, by {each.verdict.by}, {len(each.steps)} steps"
              for each in (a, b)]

@@ -326,12 +326,12 @@ def test_c_beside_assembly(tmp_path):
 def test_two_side_by_side(tmp_path):
     """The first difference is said, marked and opened; other spelling is none."""
     from ebpflab.trace import klog
-    from ebpflab.view.html import comparison_page
+    from ebpflab.view.html import pair_page
 
     a = recorded("counted")
     known, less = "smax=umax=smax32=umax32=3,var_off=(0x0; 0x3)", "smax=umax=smax32=umax32=255,var_off=(0x0; 0xff)"
     b = klog.parse(a.log.replace(known, less), a.program, ok=True, by="Linux 5.10.0")
-    with static_page(tmp_path / "two.html", (a, b), page_of=comparison_page) as page:
+    with static_page(tmp_path / "two.html", (a, b), page_of=pair_page) as page:
         assert at(page) == 6
         assert "First difference at step #6" in page.locator(".ebpflab .parting").inner_text()
         assert page.locator(".ebpflab .side").all_inner_texts() == ["Linux 6.18.0", "Linux 5.10.0"]
@@ -342,7 +342,7 @@ def test_two_side_by_side(tmp_path):
         press(page, "e")
         page.wait_for_selector(".ebpflab .cell.apart")
         assert at(page) == 6
-    with static_page(tmp_path / "same.html", (a, lab.verify(a.program)), page_of=comparison_page) as page:
+    with static_page(tmp_path / "same.html", (a, lab.verify(a.program)), page_of=pair_page) as page:
         assert "knew the same at each" in page.locator(".ebpflab .parting").inner_text()
         for step in range(22):
             page.locator(".ebpflab input[type=range]").fill(str(step))

@@ -17,7 +17,7 @@ function apartIn(a, b) {
 }
 
 class CompareView extends Walk {
-  // `apart` is the first difference as ebpflab.view.reason gives it, {} if there is none.
+  // `apart` is the first difference (trace.compare.Difference), {} if there is none.
   constructor(root, models, apart, { step, onstep = () => {} }) {
     super(root, models, onstep);
     this.apart = apart;
@@ -38,7 +38,7 @@ class CompareView extends Walk {
   drawApart() {
     const { apart, sides } = this;
     if (apart.step == null) return h("p", { class: "parting" }, "✓ Both took the same steps and knew the same at each.");
-    const cells = apart.cells.slice(0, 3).map(([name, a, b, fields]) => h("dl", { class: "need" }, h("dt", {}, h("code", {}, name)),
+    const cells = apart.cells.slice(0, 3).map(({ name, a, b, fields }) => h("dl", { class: "need" }, h("dt", {}, h("code", {}, name)),
       h("dd", {}, told(fields)), ...[a, b].flatMap((text, k) => [h("dt", {}, sides[k]), h("dd", {}, h("code", {}, text || "unknown"))])));
     return h("div", { class: "parting" },
       h("div", {}, h("strong", {}, `≠ First difference at step #${apart.step}: `), cells.length ? null : apart.words, ...cells),

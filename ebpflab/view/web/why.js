@@ -84,12 +84,13 @@ class WhyPanel {
   }
 
   mend() {
-    const { fix, lesson, lesson_page, why, id, page, cause } = this.reason;
+    const { fix, lesson, lesson_page, why, id, page, cause, diagnoses } = this.reason;
     const link = (href, text) => (href && this.seek ? focusable("a", { href, target: "_blank" }, text) : text); // addresses in a lab
     const fixes = [["assembly", fix.asm], ["C", fix.c]].filter(([, text]) => text);
     return [fixes.length ? h("h4", {}, "To mend it") : null,
       ...fixes.map(([name, text]) => h("div", { class: "fix" }, h("span", { class: "what" }, name), h("pre", {}, ...commented(text)))),
       cause ? h("p", {}, cause.sentence) : null,
+      ...diagnoses.map((text) => focusable("details", {}, focusable("summary", {}, "The kernel's own diagnosis"), h("pre", { class: "long" }, text))),
       why ? focusable("details", {}, focusable("summary", {}, "Why the kernel insists"), h("p", {}, why.replaceAll("*", ""))) : null,
       id ? h("p", { class: "id" }, "rule: ", link(page, h("code", {}, id)), lesson ? h("span", {}, " · lesson: ", link(lesson_page, lesson)) : null) : null];
   }

@@ -6,14 +6,13 @@ import traitlets
 
 from ..trace import Trace
 from ..trace.compare import Difference, compare
-from .html import comparison_page
+from .html import pair_page
 from .payload import Payload
-from .reason import difference_row
 from .stepper import STATIC_STEPS, Stepper, first_messages
-from .text import comparison_text
+from .text import pair_text
 
 
-class Comparison(Stepper):
+class Pair(Stepper):
     """Both traces at the same step; it opens where they first differ. ``difference`` is that, None if they agree.
 
     ``step`` counts in both. ``a`` is shown on the left and ``b`` on the right.
@@ -27,7 +26,8 @@ class Comparison(Stepper):
         self.difference: Difference | None = compare(a, b)
         self._other = Payload(b)
         start = self.difference.step if self.difference else 0
-        super().__init__(a, step=start, other=first_messages(self._other, start), apart=difference_row(self.difference))
+        super().__init__(a, step=start, other=first_messages(self._other, start),
+                         apart=self.difference.to_dict() if self.difference else {})
 
     def _message(self, name: str) -> bytes:
         side, _, rest = name.rpartition(":")
@@ -37,12 +37,12 @@ class Comparison(Stepper):
         return max(len(self.a.steps), len(self.b.steps))
 
     def _text(self) -> str:
-        return comparison_text(self.a, self.b, self.difference)
+        return pair_text(self.a, self.b, self.difference)
 
     def _static(self) -> str | None:
         if self._length() <= STATIC_STEPS:
-            return comparison_page(self.a, self.b, embed=True)
+            return pair_page(self.a, self.b, embed=True)
         return None
 
     def __repr__(self) -> str:
-        return f"<Comparison of {self.a} and {self.b}>"
+        return f"<Pair of {self.a} and {self.b}>"
