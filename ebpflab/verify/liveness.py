@@ -13,6 +13,7 @@ and from a function's first instruction to the call in its caller.  Bit ``i`` of
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from .cfg import Shape
 from .state import State
@@ -78,7 +79,7 @@ class Instance:
 
 
 class StackLiveness:
-    """All instances of a verification. ``log`` (``Log.later``) takes the kernel's lines at log level 2, None for none."""
+    """All instances of a verification. ``log`` is ``Log.later`` at log level 2, None below."""
 
     def __init__(self, shape: Shape, log: Callable[..., None] | None):
         self.shape, self.log = shape, log
@@ -210,6 +211,7 @@ def _change_text(calls: Calls, frame: int, pc: int, word: str, old: int, new: in
     return line + "\n"
 
 
+@lru_cache(maxsize=1 << 11)
 def slots_text(mask: int) -> str:
     """``-8,-24`` for 0b101 (``bpf_fmt_stack_mask``)."""
-    return ",".join(str(-8 * (i + 1)) for i in range(64) if mask >> i & 1)
+    return ",".join([str(-8 * (i + 1)) for i in range(64) if mask >> i & 1])

@@ -7,6 +7,7 @@ The walk appends events (tuples or ready lines); ``Log.text`` renders them exact
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from ..isa.bits import U64
@@ -29,8 +30,8 @@ from .value import (
     type_name,
 )
 
-# kinds of events; a str is a line that is ready
-INSN, STATE, FULL, LATER, BLANK = range(5)
+# kinds of events; a str is a line that is ready, an int an instruction that is walked
+STATE, FULL, LATER, BLANK = range(4)
 
 _ROLES = ("", " cb", " async_cb")       # how a line of a callback's state ends
 
@@ -45,14 +46,16 @@ def unsigned_text(number: int) -> str:
     return str(number) if number <= 0xFFFF else f"{number:#x}"
 
 
-def ranges_text(n: Scalar) -> list[str]:
-    """``smin=0,smax=umax=255``: bounds that say something, equal ones joined (``print_scalar_ranges``)."""
-    def low(number: int) -> int:
-        return number if -0x8000 <= number <= 0x7FFF else number & U32
+def _low(number: int) -> int:
+    return number if -0x8000 <= number <= 0x7FFF else number & U32
 
+
+@lru_cache(maxsize=1 << 12)
+def ranges_text(n: Scalar) -> str:
+    """``smin=0,smax=umax=255``: bounds that say something, equal ones joined (``print_scalar_ranges``)."""
     bounds = [("smin", n.smin, n.smin == S64_MIN), ("smax", n.smax, n.smax == S64_MAX),
               ("umin", n.umin, n.umin == 0), ("umax", n.umax, n.umax == U64),
-              ("smin32", low(n.s32_min), n.s32_min == S32_MIN), ("smax32", low(n.s32_max), n.s32_max == S32_MAX),
+              ("smin32", _low(n.s32_min), n.s32_min == S32_MIN), ("smax32", _low(n.s32_max), n.s32_max == S32_MAX),
               ("umin32", n.u32_min, n.u32_min == 0), ("umax32", n.u32_max, n.u32_max == U32)]
     omitted = [silent for _, _, silent in bounds]
     found = []
@@ -68,7 +71,7 @@ def ranges_text(n: Scalar) -> list[str]:
                 omitted[later] = True
                 words += other + "="
         found.append(words + (signed_text(s64(number)) if signed else unsigned_text(number)))
-    return found
+    return ",".join(found)
 
 
 def reg_text(reg: Reg, frame: int, precise: bool = False) -> str:
@@ -106,7 +109,8 @@ def reg_text(reg: Reg, frame: int, precise: bool = False) -> str:
         if n.value:
             parts.append("imm=" + signed_text(s64(n.value)))
     else:
-        parts += ranges_text(n)
+        if ranges := ranges_text(n):
+            parts.append(ranges)
         if n.mask != U64:
             parts.append("var_off=" + tnum.text((n.value, n.mask)))
     return f"{text}({','.join(parts)})"
@@ -142,7 +146,8 @@ class Log:
     """Events at a log level; 0 keeps none. ``line(pc)`` gives an instruction's text for rendering."""
 
     def __init__(self, level: int, line: Callable[[int], str]):
-        self.level, self.line = level, line
+        self.level = level
+        self.line: Callable[[int], str] = lru_cache(maxsize=None)(line)
         self.events: list = []
         self.after_insn = -1        # how many events there were right after the last instruction's own
 
@@ -151,7 +156,7 @@ class Log:
             self.events.append(text)
 
     def insn(self, pc: int) -> None:
-        self.events.append((INSN, pc))
+        self.events.append(pc)
         self.after_insn = len(self.events)
 
     def changed(self, pc: int, frame: Frame, regs: list[Reg], refs: tuple[Ref, ...], reg_mask: int,
@@ -175,7 +180,8 @@ class Log:
         The kernel cuts bytes: if a state came after the last instruction that stays, a blank already stood in the
         place of its line's end.
         """
-        blank = length < len(self.events) and self.events[length][0] == STATE and self.events[length][2]
+        after = self.events[length] if length < len(self.events) else None
+        blank = isinstance(after, tuple) and after[0] == STATE and after[2]
         del self.events[length:]
         if self.after_insn != length:
             self.after_insn = -1
@@ -187,8 +193,8 @@ class Log:
         for event in self.events:
             if isinstance(event, str):
                 out.append(event)
-            elif event[0] == INSN:
-                out.append(f"{event[1]}: {self.line(event[1])}\n")
+            elif isinstance(event, int):
+                out.append(f"{event}: {self.line(event)}\n")
             elif event[0] == BLANK:
                 out[-1] = out[-1][:-1] + " "
             elif event[0] == STATE:

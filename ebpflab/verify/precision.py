@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 
 from ..abi import HELPER_IDS
 from ..isa import Insn, bits
@@ -33,8 +34,10 @@ class Wanted:
 
     @property
     def empty(self) -> bool:
-        regs, slots = self.regs, self.slots
-        return not any([regs[frame] or slots[frame] for frame in range(self.top + 1)])
+        found = 0
+        for frame in range(self.top + 1):
+            found |= self.regs[frame] | self.slots[frame]
+        return not found
 
     def copy(self) -> Wanted:
         new = Wanted(self.top + 1)
@@ -172,6 +175,7 @@ def _way_back(env: Env, jumps: list[Jump], left: int, first: int, last: int, aft
     return "".join(told)
 
 
+@lru_cache(maxsize=1 << 11)
 def _names(regs: int) -> str:
     return ",".join([f"r{i}" for i in range(11) if regs >> i & 1])
 
@@ -245,8 +249,9 @@ def force_all(env: Env, start: State) -> None:
 
 def _sync_linked(wanted: Wanted, entry: Jump | None) -> None:
     """If one of several linked numbers is wanted where they learned from each other, all are."""
-    if entry is not None and entry[3] and any(
-            [(wanted.regs if is_reg else wanted.slots)[frame] >> number & 1 for frame, is_reg, number in entry[3]]):
+    if entry is None or not entry[3]:
+        return
+    if any((wanted.regs if is_reg else wanted.slots)[frame] >> number & 1 for frame, is_reg, number in entry[3]):
         for frame, is_reg, number in entry[3]:
             (wanted.regs if is_reg else wanted.slots)[frame] |= 1 << number
 
