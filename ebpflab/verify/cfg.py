@@ -47,6 +47,7 @@ class Shape:
         count = len(insns)
         self.insns = insns
         self.starts: list[int] = []
+        self.exception = 0      # function that is called when an exception is thrown, 0 for none
         self.prune, self.force, self.jump = [False] * count, [False] * count, [False] * count
         self.calls_callback = [False] * count
         self.scc = [0] * count
@@ -82,8 +83,9 @@ def is_function(insn: Insn) -> bool:
     return insn.opcode == _WIDE and insn.src == bits.PSEUDO_FUNC
 
 
-def find_functions(shape: Shape) -> None:
-    """Collect the functions' first instructions (``add_subprog_and_kfunc``)."""
+def find_functions(shape: Shape, exception: int) -> None:
+    """Collect the functions' first instructions (``add_subprog_and_kfunc``); ``exception`` is that of the exception
+    callback, 0 for none."""
     count = len(shape.insns)
     starts = {0}
     for pc, insn in enumerate(shape.insns):
@@ -94,7 +96,10 @@ def find_functions(shape: Shape) -> None:
             starts.add(start)
             if len(starts) > 256:
                 raise Refused("too many subprograms", errno=7)
+    if exception:
+        starts.add(exception)
     shape.starts = sorted(starts)
+    shape.exception = shape.starts.index(exception)
 
 
 def check_functions(shape: Shape) -> None:
@@ -147,8 +152,7 @@ def check_reachable(shape: Shape, sleeps: Callable[[int], bool]) -> None:
     (``check_cfg``). ``sleeps`` says whether a helper may sleep."""
     insns, count = shape.insns, len(shape.insns)
     seen = [0] * count
-    seen[0] = _DISCOVERED
-    stack = [0]
+    stack: list[int] = []
 
     def push(pc: int, goal: int, edge: int) -> bool:
         """Follow an edge; True if there is something new behind it."""
@@ -212,11 +216,15 @@ def check_reachable(shape: Shape, sleeps: Callable[[int], bool]) -> None:
             shape.force[pc] = True
         return push(pc, pc + 1, _FALL) or push(pc, pc + insn.off + 1, _BRANCH)
 
-    while stack:
-        pc = stack[-1]
-        if not visit(pc):
-            seen[pc] = _EXPLORED
-            stack.pop()
+    for root in (0, shape.starts[shape.exception]):
+        if not seen[root]:
+            seen[root] = _DISCOVERED
+            stack.append(root)
+        while stack:
+            pc = stack[-1]
+            if not visit(pc):
+                seen[pc] = _EXPLORED
+                stack.pop()
     pc = 0
     while pc < count:
         if seen[pc] != _EXPLORED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..isa import bits
 from .cfg import is_call, is_function
-from .env import E2BIG, EFAULT, Env, Stop
+from .env import E2BIG, EFAULT, EINVAL, Env, Stop
 from .stack import MAX_STACK
 
 #: program types whose larger functions get stacks of their own (bpf_enable_priv_stack)
@@ -18,6 +18,8 @@ def check(env: Env) -> None:
     A callback counts as if it was called where it is named. One that runs later begins a chain of its own, and
     what it calls has no private stack.
     """
+    if env.shape.exception and any(env.shape.has_tail_call[1:]):
+        raise env.unsupported("tail calls of functions beside exceptions")
     private = env.type in _PRIVATE and not any(env.shape.has_tail_call)
     shared: set[int] = set()        # functions that may not have a private stack
     for sub in range(len(env.shape.starts) - 1, -1, -1):
@@ -51,6 +53,8 @@ def _visit(env: Env, sub: int, depth: int, frames: int, private: bool, shared: s
                 raise Stop(EFAULT)
             if not called:
                 continue
+            if callee == shape.exception:
+                raise env.reject_without_newline(f"insn {pc} cannot call exception cb directly", EINVAL)
         if frames + 1 >= bits.MAX_CALL_FRAMES:
             raise env.reject(f"the call stack of {frames + 1} frames is too deep !", E2BIG)
         _visit(env, callee, depth, frames + 1, private, shared)

@@ -86,8 +86,9 @@ class Env:
         self.stack_liveness = StackLiveness(shape, log.later if self.level2 else None)
         self.depths = [0] * len(shape.starts)               # how deep each function's stack gets, in bytes
         self.pointer_types = [NOT_INIT] * len(spec.insns)   # what each load and store was used with so far
-        self.called: set[int] = set()                       # global functions
-        self.later: set[int] = set()                        # functions that run as asynchronous callbacks
+        exception = {shape.exception} if shape.exception else set()
+        self.called: set[int] = set(exception)              # global functions
+        self.later: set[int] = set(exception)               # functions that run as asynchronous callbacks
         self.inlined: dict[int, int] = {}                   # see callback.enter
 
         self.state = State()

@@ -98,7 +98,7 @@ class Run:
         """The static passes, and what is known from them not to be modelled."""
         spec, shape = self.spec, self.shape
         self._check_supported()
-        cfg.find_functions(shape)
+        cfg.find_functions(shape, self.signatures.exception_callback())
         if self.log.level >= 2:
             for sub, start in enumerate(shape.starts):
                 self.log.write(f"func#{sub} @{start}\n")

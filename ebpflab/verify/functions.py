@@ -82,7 +82,10 @@ def begin(env: Env, sub: int) -> None:
     env.say(f"Validating {env.signatures.name(sub)}() func#{sub}...")
     state = State()
     frame = state.frames[0] = Frame(0, MAIN, sub)
-    for at, argument in enumerate(env.signatures.arguments(sub, env.say)):
+    arguments = env.signatures.arguments(sub, env.say)
+    if sub == env.shape.exception and arguments != (Argument("scalar"),):
+        raise env.reject("exception cb only supports single integer argument", EINVAL)
+    for at, argument in enumerate(arguments):
         frame.regs[at + 1] = _any(env, argument)
     state.first = env.pc = env.shape.starts[sub]
     state.last = env.previous = -1

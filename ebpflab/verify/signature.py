@@ -67,8 +67,6 @@ class Signatures:
                     raise Refused("tail_call is not allowed in subprogs without BTF")
             return
         assert self.types is not None
-        if any(type.kind == b.DECL_TAG and type.name.startswith("exception_callback:") for type in self.types):
-            raise Unsupported("exceptions")
         if len(self.infos) != len(shape.starts):
             raise Refused("number of funcs in func_info doesn't match number of subprogs")
         for sub, (start, _) in enumerate(self.infos):
@@ -83,6 +81,30 @@ class Signatures:
     def _returns_int(self, sub: int) -> bool:
         assert self.types is not None
         return self.types.strip(self.types[self.function(sub).type].type).kind in _INTEGERS
+
+    def exception_callback(self) -> int:
+        """First slot of the function that is called when the program throws an exception; 0 for none
+        (``bpf_find_exception_callback_insn_off``)."""
+        if self.types is None:
+            return 0
+        prefix, main = "exception_callback:", self.infos[0][1]
+        names = [tag.name[len(prefix):] for tag in self.types.of_kind(b.DECL_TAG)
+                 if tag.type == main and tag.flags == -1 and tag.name.startswith(prefix)]
+        if not names:
+            return 0
+        if len(names) > 1:
+            raise Refused("multiple exception callback tags for main subprog", errno=17)
+        function = self.types.find(names[0], b.FUNC)
+        if function is None:
+            raise Refused(f"exception callback '{names[0]}' could not be found in BTF", errno=2)
+        if function.flags != GLOBAL:
+            raise Refused(f"exception callback '{names[0]}' must have global linkage")
+        slots = [slot for slot, type in self.infos if type == function.id]
+        if 0 in slots:
+            raise Refused("invalid exception callback insn_off in func_info: 0")
+        if not slots:
+            raise Refused("exception callback type id not found in func_info")
+        return slots[-1]
 
     def name(self, sub: int) -> str:
         """As BTF has it; empty without."""

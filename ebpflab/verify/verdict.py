@@ -17,7 +17,7 @@ def check_result(env: Env) -> None:
     where, allowed = "At program exit", returns(env.type, env.attach)
     if frame.role == ASYNC:
         where, allowed = "At async callback return", frame.allowed
-    elif frame.sub:
+    elif frame.sub and frame.sub != env.shape.exception:
         if reg.type != SCALAR:
             raise env.reject("At subprogram exit the register R0 is not a scalar value "
                              f"({type_name(reg.type)})", EINVAL)

@@ -16,7 +16,7 @@ from ebpflab.verify import verify
 from tests.verify.test_kernel import words
 
 SOURCES = [Path(__file__).parent / "c" / name for name in ("functions.c", "callbacks.c")]
-_PROGRAM = re.compile(r'^//= (.*)\nSEC\("[^"]+"\) int (\w+)\(', re.M)
+_PROGRAM = re.compile(r'^//= (.*)\n(?:on_\w+\(\w+\)\n)?SEC\("[^"]+"\) int (\w+)\(', re.M)
 PROGRAMS = [pytest.param(source, name, expected, id=f"{source.stem}-{name}")
             for source in SOURCES for expected, name in _PROGRAM.findall(source.read_text())]
 

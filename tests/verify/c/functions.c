@@ -4,6 +4,7 @@
 
 #define noinline __attribute__((noinline))
 #define arg(tag) __attribute__((btf_decl_tag("arg:" #tag)))
+#define on_exception(function) __attribute__((btf_decl_tag("exception_callback:" #function)))
 #define used(x) asm volatile("" : "+r"(x))      // the compiler may not guess the argument, nor leave it out
 
 struct pair { int first, second; long third; };
@@ -39,6 +40,7 @@ noinline int peek(int *p arg(untrusted)) { used(p); return *p; }
 noinline int poke(int *p arg(untrusted)) { used(p); *p = 1; return 0; }
 noinline int pull(struct __sk_buff *skb) { used(skb); return bpf_skb_pull_data(skb, 0); }
 noinline int leak(int n) { used(n); return (long)bpf_map_lookup_elem(&pairs, &n); }
+noinline int caught(long cookie) { used(cookie); return cookie & 1; }
 noinline void nothing(int n) { total = n; }
 static noinline int second_of(struct pair *p) { used(p); return p->second; }
 static noinline int tagged_static(struct __sk_buff *skb arg(ctx)) { used(skb); return skb->len; }
@@ -123,5 +125,21 @@ SEC("tc") int statics(struct __sk_buff *skb) { struct pair p = {1, 2, 3}; return
 
 //= Caller passes invalid args into func#1 ('first_of')
 SEC("kprobe/x") int context_is_read_only(void *regs) { return first_of(regs); }
+
+//= insn 1 cannot call exception cb directly
+on_exception(caught)
+SEC("tc") int exception_called(struct __sk_buff *skb) { return caught(3); }
+
+//= exception cb only supports single integer argument
+on_exception(swap)
+SEC("tc") int exception_with_memory(struct __sk_buff *skb) { struct pair p = {}; return swap(&p); }
+
+//= exception callback 'second_of' must have global linkage
+on_exception(second_of)
+SEC("tc") int exception_static(struct __sk_buff *skb) { struct pair p = {}; return second_of(&p); }
+
+//= exception callback type id not found in func_info
+on_exception(caught)
+SEC("tc") int exception_elsewhere(struct __sk_buff *skb) { return number(3); }
 
 char LICENSE[] SEC("license") = "GPL";
