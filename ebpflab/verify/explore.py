@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from ..abi import HELPER_NAMES
 from ..abi.helpers import prototype
 from ..asm import line as insn_line
-from ..errors import Unsupported
+from ..errors import SpecError, Unsupported
 from ..isa import Insn, Op, bits, rows
 from ..obj.btf import Btf
 from ..spec import MapSpec, ProgramSpec
@@ -38,8 +38,12 @@ def verify(spec: ProgramSpec, *, log_level: int = 2, limit: int = LIMIT, cpus: i
 
     The verdict is ``accept``, ``reject`` with the kernel's last line, or ``unsupported`` with the name of what is
     not modelled. ``limit`` is how many instructions are walked at most, ``cpus`` how many the machine has. Ctrl-C
-    ends the walk; the trace then holds what was walked so far and the verdict says so.
+    ends the walk; the trace then holds what was walked so far and the verdict says so. Raises SpecError if there are
+    no instructions: bpf(2) says E2BIG to that, before there is a verifier.
     """
+    if not spec.insns:
+        raise SpecError("there are no instructions", where=spec.name,
+                        hint="the smallest program is: r0 = 0, and on the next line: exit")
     log = Log(log_level, lambda pc: _line(spec, pc))
     shape = Shape(spec.insns)
     run = Run(spec, shape, log, limit, cpus)

@@ -39,7 +39,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):    # noqa: B007  it is told in the error
+            for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, line
     except OSError as error:        # gzip.BadGzipFile is one
@@ -170,6 +170,8 @@ def verify_record(record: Mapping, btf: Mapping[str, bytes] = {}, *, log_level: 
                                           trace.verdict.stats.processed, trace.log)
         if verdict == "reject":     # as it stands in the log: some messages have no end of line
             error = next((line for line in reversed(log.splitlines()) if line.startswith(error)), error)
+    except EbpflabError:
+        raise
     except Exception as fault:      # ours; the other records must not suffer from it
         verdict, error, processed, log = "unsupported", f"our own fault: {fault!r}", 0, ""
     return _line(record.get("id"), verdict, error, processed, time.thread_time() - start, log)

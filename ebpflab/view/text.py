@@ -96,8 +96,12 @@ def _choose(trace: Trace) -> Sequence[int]:
     count = len(trace.steps)
     if count <= ALL:
         return range(count)
-    wrong = error_step(trace)
-    return [step.index for step in trace.path(count - 1 if wrong is None else wrong)][-ALL:]
+    at = error_step(trace)
+    at, found = count - 1 if at is None else at, []
+    while at is not None and len(found) < ALL:     # steps are built when they are looked at: not the whole path
+        found.append(at)
+        at = trace.steps[at].parent
+    return found[::-1]
 
 
 def _wrapped(text: str, indent: int, width: int) -> str:
