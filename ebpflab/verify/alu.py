@@ -279,6 +279,8 @@ def move_pointer(env: Env, insn: Insn, op: Op, pointer: Reg, offset: Reg, dst: R
     else:
         raise env.reject(f"R{regno} pointer arithmetic with {SIGNS[verb]} operator prohibited")
     _sane_offset(env, result, type)
+    if dst is offset:       # 6.18 makes it a pointer, but leaves its frame and reference as they were
+        return Reg(result.type, _pointer_number(result.num), result.off, result.id, dst.ref, result.data, dst.frameno)
     return result.number(_pointer_number(result.num))
 
 

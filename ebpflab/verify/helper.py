@@ -61,6 +61,7 @@ _ALLOWED = {
 }
 _NOT_BUILT = frozenset(("override_return",))            # needs CONFIG_BPF_KPROBE_OVERRIDE
 _KNOWN_KEY = frozenset(("array", "percpu_array"))       # can_elide_value_nullness
+_INNER_MAP = 1 << 12                                    # BPF_F_INNER_MAP: others may have fewer entries
 _TAKES_REFERENCE = frozenset(("sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "ringbuf_reserve"))
 _CASTS = frozenset(("tcp_sock", "sk_fullsock"))         # results share the argument's reference
 _CHANGES_MAP = frozenset(("map_update_elem", "map_delete_elem", "map_push_elem", "map_pop_elem"))
@@ -234,7 +235,7 @@ def _function(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
 def _map_key(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
     assert call.map is not None
     region(env, regno, call.map.key_size, write=False)
-    if call.map.type in _KNOWN_KEY:
+    if call.map.type in _KNOWN_KEY and not call.map.flags & _INNER_MAP:
         call.key = _known_key(env, env.regs[regno], call.map.key_size)
 
 
