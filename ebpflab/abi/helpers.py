@@ -121,8 +121,11 @@ def may_call(prog_type: str, name: str, attach: str = "") -> bool:
     """
     if name not in ALLOWED.get(prog_type, ()):
         return False
-    if name in ("get_retval", "set_retval") and attach in NO_RETVAL:
-        return False
+    if name in ("get_retval", "set_retval"):
+        if not attach and prog_type != "cgroup_sock":
+            attach = "cgroup_inet_ingress"      # attach type 0
+        if attach in NO_RETVAL:
+            return False
     only = ONLY.get((prog_type, name))
     return only is None or attach in only
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..abi import HELPER_NAMES
-from ..abi.helpers import Arg, Helper, may_call, prototype
+from ..abi.helpers import CONFIGURED, Arg, Helper, may_call, prototype
 from ..isa import Insn
 from ..isa.bits import U64
 from ..spec import ProgramSpec
@@ -59,7 +59,6 @@ _ALLOWED = {
     "sock_common": _SOCKS, "btf_id_sock_common": (*_SOCKS, BTF_ID, BTF_ID | TRUSTED), "socket": (SOCKET,),
     "ringbuf_mem": (MEM | RINGBUF,), "stack": (STACK,), "func": (FUNC,),
 }
-_NOT_BUILT = frozenset(("override_return",))            # needs CONFIG_BPF_KPROBE_OVERRIDE
 _KNOWN_KEY = frozenset(("array", "percpu_array"))       # can_elide_value_nullness
 _INNER_MAP = 1 << 12                                    # BPF_F_INNER_MAP: others may have fewer entries
 _TAKES_REFERENCE = frozenset(("sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "ringbuf_reserve"))
@@ -87,8 +86,8 @@ class Call:
 
 
 def available(spec: ProgramSpec, name: str) -> bool:
-    """May a program of this type call the helper, on a kernel built as distributions build it?"""
-    return name not in _NOT_BUILT and may_call(spec.type, name, spec.attach_type)
+    """May a program of this type call the helper, on a kernel with none of what is ``CONFIGURED``?"""
+    return name not in CONFIGURED and may_call(spec.type, name, spec.attach_type)
 
 
 def _find(env: Env, number: int) -> Helper:

@@ -15,8 +15,8 @@ ATTACH = {
     "cgroup_sock_addr": ("cgroup_inet4_bind", "cgroup_inet6_connect", "cgroup_udp4_recvmsg", "cgroup_unix_connect",
                          "cgroup_inet6_getsockname"),
     "cgroup_sockopt": ("cgroup_getsockopt", "cgroup_setsockopt"),
-    "cgroup_skb": ("cgroup_inet_ingress", "cgroup_inet_egress"),
-    "cgroup_device": ("cgroup_device",), "cgroup_sysctl": ("cgroup_sysctl",), "sock_ops": ("cgroup_sock_ops",),
+    "cgroup_skb": ("", "cgroup_inet_ingress", "cgroup_inet_egress"),
+    "cgroup_device": ("", "cgroup_device"), "cgroup_sysctl": ("cgroup_sysctl",), "sock_ops": ("cgroup_sock_ops",),
     "sk_lookup": ("sk_lookup",), "netfilter": ("netfilter",), "xdp": ("xdp", "xdp_devmap"),
     "sk_reuseport": ("sk_reuseport_select", "sk_reuseport_select_or_migrate"),
 }

@@ -11,6 +11,8 @@ from ebpflab.spec import ProgramSpec
 ACCEPT = ""
 
 MAPS = """
+.map few array u32 u64 4 flags=4096
+.map arrays array_of_maps u32 u32 1 inner=few
 .map array array u32 u64 4
 .map hash hash u32 u64 8
 .map ring ringbuf 4096
@@ -166,8 +168,14 @@ PROGRAMS = [
      "r1 = r10\nr1 += -8\ncall f\nr0 = *(u64 *)(r10 - 8)\nexit\nf:\n*(u64 *)(r1 + 0) = 1\nr0 = 0\nexit", ACCEPT),
     ("pointer to a dead frame", "call f\nr0 = *(u64 *)(r0 + 0)\nexit\nf:\nr0 = r10\nexit",
      "cannot return stack pointer to the caller"),
+    ("a number plus a pointer keeps the number's frame", "r2 = 0\n*(u64 *)(r10 - 8) = r2\ncall f\nexit\nf:\n"
+     "*(u64 *)(r10 - 8) = r1\nr6 = -8\nr6 += r10\nr1 = *(u64 *)(r6 + 0)\nr0 = *(u32 *)(r1 + 0)\nexit",
+     "R1 invalid mem access 'scalar'"),
     ("functions call each other", "call f\nexit\nf:\ncall g\nexit\ng:\ncall f\nexit",
      "the call stack of 9 frames is too deep"),
+    ("constant key of an array that may be smaller", LOOKUP.replace("array", "arrays") + "if r0 == 0 goto +5\n"
+     "r1 = r0\nr2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\nr0 = *(u64 *)(r0 + 0)\n" + DONE,
+     "R0 invalid mem access 'map_value_or_null'"),
     # ---- atomics
     ("atomic on the stack", "*(u64 *)(r10 - 8) = 0\nr2 = 1\nlock *(u64 *)(r10 - 8) += r2\n" + DONE, ACCEPT),
     ("atomic on the context", "r2 = 1\nlock *(u32 *)(r1 + 0) += r2\n" + DONE,
