@@ -5,8 +5,7 @@ from __future__ import annotations
 from ..isa.bits import MAX_CALL_FRAMES
 from . import precision
 from .env import E2BIG, EINVAL, Env
-from .jump import each_reg
-from .state import CALLBACK, Frame, State
+from .state import CALLBACK, Frame, State, each_reg
 from .value import ANY, PACKET_POINTERS, SCALAR, STACK, UNINIT
 from .verdict import range_text
 from .widen import previous_entry, widen
@@ -22,14 +21,6 @@ def forget_arguments(env: Env, regs: list) -> None:
 def clear_packets(env: Env) -> None:
     """The packet may have moved: no pointer into it holds (``clear_all_pkt_pointers``)."""
     each_reg(env.state, lambda reg: ANY if reg.type in PACKET_POINTERS else reg)
-
-
-def no_references(env: Env, where: str) -> None:
-    """``check_resource_leak``: nothing that was taken may be left when the program ends here."""
-    if env.state.refs and len(env.state.frames) == 1:
-        for id, pc in env.state.refs:
-            env.say(f"Unreleased reference id={id} alloc_insn={pc}")
-        raise env.reject(f"{where} would lead to reference leak", EINVAL)
 
 
 def push_frame(env: Env, state: State, callsite: int, sub: int) -> Frame:

@@ -53,7 +53,7 @@ def _now(env: Env, name: str, sub: int, bpf_map: Map | None) -> None:
 
 
 def _later(env: Env, sub: int) -> None:
-    bpf_map = env.regs[1].data
+    bpf_map = env.regs[1].data.base
     env.later.add(sub)
     state = env.push_async(env.shape.starts[sub], env.pc)
     callee = state.frames[0] = Frame(0, sub=sub)

@@ -6,6 +6,8 @@ Every rule of the verifier is a function that takes the ``Env`` (``struct bpf_ve
 
 from __future__ import annotations
 
+from copy import copy
+
 from ..errors import Unsupported
 from ..isa import Insn, Op, bits, op_of
 from ..obj.btf import Btf
@@ -15,7 +17,7 @@ from .liveness import StackLiveness
 from .log import Log
 from .scalar import Scalar
 from .signature import Signatures
-from .special import LOCKS, special_fields
+from .special import LOCKS, OF_THEIR_MAP, special_fields
 from .state import Frame, Jump, State
 from .value import ANY, NOT_INIT, STACK, Reg
 
@@ -38,16 +40,21 @@ class Stop(Exception):
 
 
 class Map:
-    """A map as the verifier needs it. Two maps are the same only if they are the same object."""
+    """A map as the verifier needs it. Two maps are the same only if they are the same object.
 
-    __slots__ = ("content", "flags", "inner", "key_size", "locked", "max_entries", "name", "number", "spec",
-                 "special", "type", "value_size")
+    An inner map with timers differs from look-up to look-up of the outer one: ``told_apart`` gives it a number,
+    ``uid``; ``base`` is the map without.
+    """
+
+    __slots__ = ("base", "content", "flags", "inner", "key_size", "locked", "max_entries", "name", "number", "numbered",
+                 "spec", "special", "type", "typed", "uid", "value_size")
 
     def __init__(self, spec: MapSpec, name: str = "", btf: Btf | None = None):
         self.spec, self.name, self.type, self.number = spec, name, spec.type, spec.row.number
         self.key_size, self.value_size = spec.key_size, spec.value_size
         self.max_entries, self.flags = spec.max_entries, spec.flags
         self.inner = Map(spec.inner, "", btf) if spec.inner else None     # the kernel keeps no name for it
+        self.typed = bool(spec.btf_key or spec.btf_value)       # does BTF describe it?
         #: fields that programs may not touch; is there a lock among them?
         self.special = special_fields(btf, spec.btf_value) if btf and spec.btf_value else ()
         self.locked = any(field.kind in LOCKS for field in self.special)
@@ -55,6 +62,18 @@ class Map:
         self.content: bytes | None = None
         if spec.frozen and spec.flags & 1 << 7:
             self.content = spec.contents[0][1] if spec.contents else bytes(spec.value_size)
+        self.base, self.uid = self, 0
+        self.numbered: dict[int, Map] = {}
+
+    def told_apart(self, uid: int) -> Map:
+        """The map found by the look-up with this id (``map_uid``)."""
+        if not any(field.kind in OF_THEIR_MAP for field in self.special):
+            return self
+        if uid not in self.numbered:
+            made = copy(self)
+            made.uid = uid
+            self.numbered[uid] = made
+        return self.numbered[uid]
 
 
 class Pending:
@@ -138,12 +157,6 @@ class Env:
     def new_id(self) -> int:
         self.ids += 1
         return self.ids
-
-    def acquire(self) -> int:
-        """Take a reference that the program must release; its id."""
-        id = self.new_id()
-        self.state.refs = (*self.state.refs, (id, self.pc))
-        return id
 
     def resume(self, state: State) -> None:
         self.state = state

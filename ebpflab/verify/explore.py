@@ -18,10 +18,11 @@ from ..isa import Insn, Op, bits, rows
 from ..obj.btf import Btf
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Stats, Verdict
-from . import alu, call, cfg, dead, depth, functions, helper, jump, memory, precision, prune, widen
+from . import alu, call, cfg, dead, depth, functions, helper, jump, lock, memory, precision, prune, reference, widen
 from .cfg import Refused, Shape
 from .env import E2BIG, EINVAL, MAX_VAR_OFF, Env, Map, Pending, Stop
 from .log import Log
+from .mapprogs import MapUse
 from .result import LazyTrace, StepRecord
 from .signature import Mismatch, Signatures
 from .state import State
@@ -108,7 +109,9 @@ class Run:
                 self.log.write(f"func#{sub} @{start}\n")
         cfg.check_functions(shape)
         self.signatures.check(shape)
-        self._check_encoding()
+        btf = Btf(spec.btf) if spec.btf and any(_has_btf(each) for each in spec.maps) else None
+        maps = tuple(Map(each, each.name, btf) for each in spec.maps)
+        self._check_encoding(maps)
         cfg.find_successors(shape)
         cfg.check_reachable(shape, self._sleeps)
         cfg.order(shape)
@@ -117,9 +120,7 @@ class Run:
         precision.find_traced(shape)
         if self.log.level >= 2:
             self.log.later(_live_text, shape, self.log)
-        btf = Btf(spec.btf) if spec.btf and any(_has_btf(each) for each in spec.maps) else None
-        self.env = Env(spec, shape, self.log, tuple(Map(each, each.name, btf) for each in spec.maps), self.signatures,
-                       self.limit, self.cpus)
+        self.env = Env(spec, shape, self.log, maps, self.signatures, self.limit, self.cpus)
 
     def _check_supported(self) -> None:
         spec = self.spec
@@ -149,22 +150,22 @@ class Run:
         return bool(name) and helper.available(self.spec, name) \
             and prototype(name, self.spec.type, self.spec.attach_type).sleeps
 
-    def _check_encoding(self) -> None:
-        """``resolve_pseudo_ldimm64``: what no rule below would notice."""
-        insns = self.spec.insns
+    def _check_encoding(self, maps: tuple[Map, ...]) -> None:
+        """``resolve_pseudo_ldimm64``: what no rule below would notice, and the maps that are named."""
+        insns, use = self.spec.insns, MapUse(self.spec)
         pc = 0
         while pc < len(insns):
             insn = insns[pc]
             if insn.opcode & 7 == bits.LDX and (insn.opcode & 0xE0 not in (bits.MEM, bits.MEMSX) or insn.imm):
                 raise Refused("BPF_LDX uses reserved fields")
             if insn.opcode == 0x18:
-                self._check_wide(pc)
+                self._check_wide(pc, maps, use)
                 pc += 1
             elif not any(row.since and row.since not in _LATER for row in rows(insn.opcode)):
                 raise Refused(f"unknown opcode {insn.opcode:02x}")
             pc += 1
 
-    def _check_wide(self, pc: int) -> None:
+    def _check_wide(self, pc: int, maps: tuple[Map, ...], use: MapUse) -> None:
         insns = self.spec.insns
         insn = insns[pc]
         if pc + 1 == len(insns) or insns[pc + 1][:4] != (0, 0, 0, 0):
@@ -178,6 +179,7 @@ class Run:
             raise Refused("unrecognized bpf_ld_imm64 insn")
         if not 0 <= insn.imm < len(self.spec.maps):
             raise Refused(f"fd {insn.imm} is not pointing to valid bpf_map", errno=9)
+        use.add(maps[insn.imm])
         if insn.src == bits.PSEUDO_MAP_VALUE:
             bpf_map = self.spec.maps[insn.imm]
             if high >= MAX_VAR_OFF:
@@ -286,6 +288,7 @@ class Run:
             memory.store_constant(env, insn, op)
         elif kind == "call":
             env.jumps += 1
+            lock.may_call(env, insn)
             frames = len(env.state.frames)
             if insn.src == bits.CALL_LOCAL:
                 env.pc = functions.call(env, insn)
@@ -303,7 +306,7 @@ class Run:
             return ON
         elif kind == "exit":
             env.jumps += 1
-            helper.no_references(env, "BPF_EXIT instruction in main prog")
+            reference.none_left(env, "BPF_EXIT instruction in main prog", len(env.state.frames) == 1)
             if len(env.state.frames) > 1:
                 env.pc = call.leave(env)
                 return RETURNED

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..isa import Insn
+from . import lock
 from .arguments import mismatch
 from .call import clear_packets, forget_arguments, push_frame
 from .env import EINVAL, SLEEPABLE, Env
@@ -50,6 +51,7 @@ def address(env: Env, insn: Insn) -> Reg:
 
 def _assume_valid(env: Env, sub: int, errno: int) -> None:
     """A global function will be verified by itself; here only what it may do matters."""
+    lock.may_call_global(env)
     name = env.signatures.name(sub)
     if env.shape.might_sleep[sub] and not env.spec.flags & SLEEPABLE:
         env.say("global functions that may sleep are not allowed in non-sleepable context,")

@@ -8,16 +8,17 @@ from typing import Any
 
 from ..abi import HELPER_NAMES
 from ..abi.helpers import CONFIGURED, Arg, Helper, may_call, prototype
+from ..abi.map_rules import FLAGS
 from ..isa import Insn
 from ..isa.bits import U64
 from ..spec import ProgramSpec
-from . import callback, mapcalls, memory, precision
-from .call import clear_packets, forget_arguments, no_references
+from . import callback, lock, mapcalls, memory, precision, reference, timer
+from .call import clear_packets, forget_arguments
 from .env import EINVAL, ENOTSUPP, SLEEPABLE, Env, Map
-from .jump import each_reg
 from .region import region
 from .scalar import s32, sync
 from .value import (
+    ALLOC,
     ANY,
     BASE,
     BTF_ID,
@@ -57,10 +58,11 @@ _ALLOWED = {
     "map_key": _MEMORY, "map_value": _MEMORY, "mem": _MEMORY, "const_size": (SCALAR,), "const_size_or_zero": (SCALAR,),
     "const_alloc_size_or_zero": (SCALAR,), "const_map_ptr": (MAP_PTR,), "ctx": (CTX,), "const_str": (MAP_VALUE,),
     "sock_common": _SOCKS, "btf_id_sock_common": (*_SOCKS, BTF_ID, BTF_ID | TRUSTED), "socket": (SOCKET,),
-    "ringbuf_mem": (MEM | RINGBUF,), "stack": (STACK,), "func": (FUNC,),
+    "ringbuf_mem": (MEM | RINGBUF,), "stack": (STACK,), "func": (FUNC,), "spin_lock": (MAP_VALUE, BTF_ID | ALLOC),
+    "timer": (MAP_VALUE,),
 }
 _KNOWN_KEY = frozenset(("array", "percpu_array"))       # can_elide_value_nullness
-_INNER_MAP = 1 << 12                                    # BPF_F_INNER_MAP: others may have fewer entries
+_INNER_MAP = FLAGS["inner_map"]         # an array of any size may be put in its place
 _TAKES_REFERENCE = frozenset(("sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "ringbuf_reserve"))
 _CASTS = frozenset(("tcp_sock", "sk_fullsock"))         # results share the argument's reference
 _CHANGES_MAP = frozenset(("map_update_elem", "map_delete_elem", "map_push_elem", "map_pop_elem"))
@@ -117,7 +119,7 @@ def helper(env: Env, insn: Insn) -> bool:
     if call.release:
         _release(env, call)
     if proto.name == "tail_call":
-        no_references(env, "tail_call")
+        reference.none_left(env, "tail_call")
     elif proto.name == "get_local_storage" and not env.regs[2].is_null:
         raise env.reject("get_local_storage() doesn't support non-zero flags", EINVAL)
     elif proto.name in callback.HELPERS:
@@ -159,10 +161,7 @@ def _special(env: Env, call: Call) -> None:
 
 def _release(env: Env, call: Call) -> None:
     ref = call.ref
-    if ref and any(ref == held for held, _ in env.state.refs):
-        env.state.refs = tuple(held for held in env.state.refs if held[0] != ref)
-        each_reg(env.state, lambda reg: ANY if reg.ref == ref else reg)
-    elif ref or not env.regs[call.release].is_null:
+    if not reference.release(env, ref) if ref else not env.regs[call.release].is_null:
         raise env.reject(f"func bpf_{call.proto.name}#{call.proto.number} reference has not been acquired before",
                          EINVAL)
 
@@ -222,6 +221,8 @@ def _offset(env: Env, regno: int, reg: Reg, arg: Arg) -> None:
 
 
 def _map_pointer(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    if call.map is not None:
+        timer.same_map(env, call.map, reg.data)
     call.map = reg.data
 
 
@@ -290,9 +291,18 @@ def _string(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
         raise env.reject("string is not zero-terminated", EINVAL)
 
 
+def _spin_lock(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    lock.spin(env, regno, call.proto.name == "spin_lock")
+
+
+def _timer(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    call.map = timer.field(env, regno)
+
+
 _CHECKS = {
     "const_map_ptr": _map_pointer, "func": _function, "map_key": _map_key, "map_value": _map_value, "mem": _memory,
     "const_size": _size, "const_size_or_zero": _size, "const_alloc_size_or_zero": _allocation, "const_str": _string,
+    "spin_lock": _spin_lock, "timer": _timer,
 }
 
 
@@ -351,7 +361,7 @@ def _result(env: Env, call: Call) -> Reg:
         ref = call.ref
     elif proto.name in _TAKES_REFERENCE or (proto.name == "map_lookup_elem" and call.map is not None
                                             and call.map.type in ("sockmap", "sockhash")):
-        id = ref = env.acquire()
+        id = ref = reference.acquire(env)
     return Reg(type, id=id, ref=ref, data=data)
 
 

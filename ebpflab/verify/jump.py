@@ -7,7 +7,7 @@ from . import precision
 from .bounds import moved
 from .compare import FLIPPED, REVERSED, decided, learn
 from .env import MAX_VAR_OFF, Env
-from .state import DST_IS_STACK, SRC_IS_STACK, Slot, State
+from .state import DST_IS_STACK, SRC_IS_STACK, Slot, State, each_reg
 from .value import (
     ADD_CONST,
     ADD_CONST32,
@@ -216,7 +216,7 @@ def not_null(reg: Reg) -> Reg:
     if reg.type & BASE == MAP_VALUE:
         bpf_map = reg.data
         if bpf_map.inner is not None:
-            return Reg(MAP_PTR, reg.num, reg.off, reg.id, reg.ref, bpf_map.inner, reg.frameno)
+            return Reg(MAP_PTR, reg.num, reg.off, reg.id, reg.ref, bpf_map.inner.told_apart(reg.id), reg.frameno)
         if bpf_map.type == "xskmap":
             return reg.retyped(XDP_SOCK, reg.id, reg.ref)
         if bpf_map.type in ("sockmap", "sockhash"):
@@ -229,7 +229,7 @@ def null_checked(state: State, checked: Reg, is_null: bool) -> None:
     """All copies of a pointer are null, or not (``mark_ptr_or_null_regs``)."""
     id = checked.id
     if checked.ref and checked.ref == id and is_null:
-        state.refs = tuple(ref for ref in state.refs if ref[0] != id)
+        state.refs = tuple(ref for ref in state.refs if ref.lock is not None or ref.id != id)
 
     def settle(reg: Reg) -> Reg:
         if not reg.type & MAYBE_NULL or reg.id != id or reg.off or reg.num.mask or reg.num.value:
@@ -241,19 +241,6 @@ def null_checked(state: State, checked: Reg, is_null: bool) -> None:
         return made if made.type == MAP_VALUE and made.data.locked else made.linked(0)
 
     each_reg(state, settle)
-
-
-def each_reg(state: State, change) -> None:
-    """Apply ``change`` to every register and every spilled one (``bpf_for_each_reg_in_vstate``)."""
-    for frame in state.frames:
-        regs = frame.regs
-        for at in range(11):
-            regs[at] = change(regs[at])
-        for at, slot in enumerate(frame.stack):
-            if slot.spilled:
-                made = change(slot.reg)
-                if made is not slot.reg:
-                    frame.put(at, Slot(slot.types, made))
 
 
 def _packets(verb: str, insn: Insn, this: State, other: State) -> bool:

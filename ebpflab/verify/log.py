@@ -131,8 +131,8 @@ def state_text(number: int, regs: list[Reg], stack: tuple, refs: tuple[Ref, ...]
             text += slot.types[:slot.types.index("r")] + reg_text(slot.reg, number, precise_slots >> at & 1 == 1)
         else:
             text += slot.types
-    if refs:
-        text += " refs=" + ",".join(str(ref[0]) for ref in refs)
+    if refs and refs[0].id:         # a lock in a value that is addressed directly has no id
+        text += " refs=" + ",".join(str(ref.id) for ref in refs if ref.id)
     return text + _ROLES[role] + "\n"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..isa import Insn, Op
 from ..isa.bits import CMPXCHG, FETCH, U64
-from . import context, stack, tnum
-from .call import forget_arguments, no_references
+from . import context, reference, stack, tnum
+from .call import forget_arguments
 from .env import EINVAL, ENOTSUPP, MAX_VAR_OFF, Env, Stop
 from .scalar import S64_MIN, s32, sign_extended, truncated
 from .special import POINTER_TAGS
@@ -318,7 +318,7 @@ def packet_load(env: Env, insn: Insn, op: Op) -> bool:
     """
     may_load_packet(env)
     reg = env.source(6)
-    no_references(env, "BPF_LD_[ABS|IND]")
+    reference.none_left(env, "BPF_LD_[ABS|IND]")
     if reg.type != CTX:
         raise env.reject("at the time of BPF_LD_ABS|IND R6 != pointer to skb", EINVAL)
     if op.verb == "ind":

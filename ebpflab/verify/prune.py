@@ -282,7 +282,8 @@ def equal(env: Env, old: State, now: State, level: int) -> bool:
     if len(old.refs) != len(now.refs):
         return False
     for at, ref in enumerate(old.refs):
-        if not ids.agree(ref[0], now.refs[at][0]):
+        other_ref = now.refs[at]
+        if not ids.agree(ref.id, other_ref.id) or ref.lock is not other_ref.lock:
             return False
     for number, frame in enumerate(old.frames):
         other = now.frames[number]

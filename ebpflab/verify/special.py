@@ -12,7 +12,10 @@ from ..obj.btf import ARRAY, DATASEC, MODIFIERS, PTR, STRUCT, TYPE_TAG, VAR, Btf
 #: structs of the kernel -> their sizes
 STRUCTS = {"bpf_spin_lock": 4, "bpf_res_spin_lock": 8, "bpf_timer": 16, "bpf_wq": 16, "bpf_task_work": 8,
            "bpf_list_head": 16, "bpf_list_node": 24, "bpf_rb_root": 16, "bpf_rb_node": 32, "bpf_refcount": 4}
-LOCKS = frozenset(("bpf_spin_lock", "bpf_res_spin_lock"))
+SPIN_LOCK, TIMER = "bpf_spin_lock", "bpf_timer"
+#: what is told apart by the map it lies in
+OF_THEIR_MAP = frozenset((TIMER, "bpf_wq", "bpf_task_work"))
+LOCKS = frozenset((SPIN_LOCK, "bpf_res_spin_lock"))
 POINTER_TAGS = frozenset(("kptr", "kptr_untrusted", "percpu_kptr", "uptr"))
 _MOST = 64      # elements of an array that are looked at
 
@@ -28,6 +31,11 @@ class Special(NamedTuple):
 def special_fields(btf: Btf, type_id: int) -> tuple[Special, ...]:
     """The special fields of a value of this type, in order."""
     return tuple(sorted(_search(btf, type_id, 0, 0), key=lambda field: field.offset))
+
+
+def offset_of(fields: tuple[Special, ...], kind: str) -> int | None:
+    """Where the field of this kind is; a value has at most one of those that are asked for."""
+    return next((field.offset for field in fields if field.kind == kind), None)
 
 
 def _search(btf: Btf, type_id: int, offset: int, depth: int) -> list[Special]:

@@ -7,6 +7,9 @@ shared, a frame's stack is a tuple that a write replaces.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 from .value import SCALAR, STACK, UNINIT, Reg
 
 MAIN = -1       # "callsite" of the outermost frame (BPF_MAIN_FUNC)
@@ -81,8 +84,13 @@ class Frame:
         self.stack = (*self.stack[:index], slot, *self.stack[index + 1:])
 
 
-#: a reference that must be released: its id and the instruction that took it
-Ref = tuple[int, int]
+class Ref(NamedTuple):
+    """Something that must be given back: its id, the instruction that took it, and the map if it is a lock in there."""
+
+    id: int
+    pc: int
+    lock: Any = None
+
 
 #: what happened at an instruction that backtracking must know: instruction, the one before it, stack access and
 #: comparison flags, linked registers as (frame, is register, number)
@@ -138,3 +146,16 @@ class State:
     def same_calls(self, other: State) -> bool:
         return len(self.frames) == len(other.frames) and all(
             a.callsite == b.callsite for a, b in zip(self.frames, other.frames, strict=True))
+
+
+def each_reg(state: State, change: Callable[[Reg], Reg]) -> None:
+    """Apply ``change`` to every register and every spilled one (``bpf_for_each_reg_in_vstate``)."""
+    for frame in state.frames:
+        regs = frame.regs
+        for at in range(11):
+            regs[at] = change(regs[at])
+        for at, slot in enumerate(frame.stack):
+            if slot.spilled:
+                made = change(slot.reg)
+                if made is not slot.reg:
+                    frame.put(at, Slot(slot.types, made))

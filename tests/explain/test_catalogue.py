@@ -13,8 +13,7 @@ from ebpflab.verify import verify
 ENTRIES = entries()
 TRIGGERED = [each for each in ENTRIES if each.trigger or each.source]
 #: entries whose program our verifier may have no verdict on yet (tier B)
-UNSUPPORTED = {"stack-uninit", "lock-map", "dynptr-state", "lock-order", "lock-missing-unlock", "lock-call",
-               "timer-map", "exception-callback"}
+UNSUPPORTED = {"stack-uninit", "dynptr-state", "exception-callback"}
 #: no program causes these by itself: the mistake is the loader's
 BY_THE_LOADER = {"map-fd", "func-info"}
 SLOW = {"limit-instructions"}

@@ -1,6 +1,6 @@
-"""Programs in C whose functions call each other, or are called by helpers.
+"""Programs in C: functions and callbacks, and objects with a life of their own (locks, maps, timers).
 
-The comment before a program is what the verifier says last of it.
+Each file in ``c/`` is one object; the comment before a program is what the verifier says last of it.
 """
 
 import re
@@ -15,8 +15,8 @@ from ebpflab.obj.objects import read_object
 from ebpflab.verify import verify
 from tests.verify.test_kernel import words
 
-SOURCES = [Path(__file__).parent / "c" / name for name in ("functions.c", "callbacks.c")]
-_PROGRAM = re.compile(r'^//= (.*)\n(?:on_\w+\(\w+\)\n)?SEC\("[^"]+"\) int (\w+)\(', re.M)
+SOURCES = sorted((Path(__file__).parent / "c").glob("*.c"))
+_PROGRAM = re.compile(r'^//= (.*)\n(?:on_\w+\(\w+\)\n)?SEC\("[^"]+"\) (?:__\w+ )*int (\w+)\(', re.M)
 PROGRAMS = [pytest.param(source, name, expected, id=f"{source.stem}-{name}")
             for source in SOURCES for expected, name in _PROGRAM.findall(source.read_text())]
 
@@ -41,3 +41,8 @@ def test_the_kernel_agrees(local, source, name, expected):
     assert (theirs.verdict.error or "accept") == expected
     if syscall.version()[:2] == (6, 18):
         assert words(verify(spec).log) == words(theirs.log)
+
+
+def test_every_program_says_what_is_expected_of_it():
+    for source in SOURCES:
+        assert set(compiled(source).programs) == {name for _, name in _PROGRAM.findall(source.read_text())}
