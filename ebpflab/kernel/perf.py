@@ -13,8 +13,12 @@ The part of ``struct perf_event_attr`` (include/uapi/linux/perf_event.h) that is
 from __future__ import annotations
 
 import ctypes
+import errno as E
+import os
 import platform
+import struct
 
+from ..errors import KernelError
 from . import explain, syscall
 
 _ATTR = syscall.drawn("""
@@ -32,6 +36,7 @@ _DISABLED, _FREQUENCY, _CLOCK = 1 << 0, 1 << 10, 1 << 25
 _BPF_OUTPUT = 10
 _MONOTONIC = 1
 TIME, RAW = 1 << 2, 1 << 10                      # sample_type
+LOST = 1 << 4                                    # read_format, Linux 6.0 and later
 
 #: event -> type, config (enum perf_sw_ids, enum perf_hw_id)
 EVENTS = {
@@ -89,7 +94,22 @@ def open_counter(name: str, cpu: int, pid: int = -1, *, frequency: int = 0, peri
                  f"{name} on CPU {cpu}")
 
 
-def open_output(cpu: int, wakeup: int = 1) -> syscall.Fd:
-    """What bpf_perf_event_output writes to: samples of time (CLOCK_MONOTONIC) and raw bytes."""
-    return _open({"type": _SOFTWARE, "config": _BPF_OUTPUT, "period": 1, "sample_type": TIME | RAW, "wakeup": wakeup,
-                  "flags": _CLOCK, "clockid": _MONOTONIC}, -1, cpu, f"buffer of CPU {cpu}")
+def open_output(cpu: int, wakeup: int = 1) -> tuple[syscall.Fd, bool]:
+    """What bpf_perf_event_output writes to: samples of time (CLOCK_MONOTONIC) and raw bytes.
+
+    -> its descriptor, and does ``lost`` count its losses? Kernels before 6.0 do not know of that.
+    """
+    fields = {"type": _SOFTWARE, "config": _BPF_OUTPUT, "period": 1, "sample_type": TIME | RAW, "wakeup": wakeup,
+              "flags": _CLOCK, "clockid": _MONOTONIC}
+    what = f"buffer of CPU {cpu}"
+    try:
+        return _open({**fields, "read_format": LOST}, -1, cpu, what), True
+    except KernelError as error:
+        if error.errno != E.EINVAL:
+            raise
+    return _open(fields, -1, cpu, what), False
+
+
+def lost(event: syscall.Fd) -> int:
+    """Samples that found no room since the event was opened."""
+    return struct.unpack("<QQ", os.read(event.fd, 16))[1]

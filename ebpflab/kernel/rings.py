@@ -9,7 +9,8 @@ twice in a row so that no record is cut::
 
 A perf buffer is a control page (data_head at 1024, data_tail at 1032) and the data, where a record may be cut; it
 starts with ``u32 type; u16 misc; u16 size``.  A sample (9) of ours holds u64 time, u32 size, payload; a loss (2)
-holds u64 id, u64 number.
+holds u64 id, u64 number.  A loss is written with the next sample that finds room, which may never come: from Linux 6.0
+on the count is read from the event instead.
 
 Both give the same: {"data", "offsets", "lens", "cpus", "times": bytes, "count", "lost", "discarded", "waiting",
 "size"}.  Record ``i`` is ``data[offsets[i]:offsets[i] + lens[i]]``, offsets and lens being columns of u32; ``cpus``
@@ -133,9 +134,12 @@ class PerfReader(Reader):
                               where=f"map {map.name!r}", hint=f"max_entries {cpus[-1] + 1} or more: one for each CPU")
         self._map, self.size = map, pages * mmap.PAGESIZE
         self._buffers: dict[int, tuple[syscall.Fd, mmap.mmap]] = {}
+        self._lost: dict[int, int] = {}             # by CPU, what was told; empty: by the records
         try:
             for cpu in cpus:
-                event = perf.open_output(cpu)
+                event, counts = perf.open_output(cpu)
+                if counts:
+                    self._lost[cpu] = 0
                 memory = mmap.mmap(event.fd, mmap.PAGESIZE + self.size, flags=mmap.MAP_SHARED)
                 self._buffers[cpu] = event, memory
                 map.update(cpu.to_bytes(4, "little"), event.fd.to_bytes(4, "little"))
@@ -158,14 +162,18 @@ class PerfReader(Reader):
     def _sweep(self, found: dict, limit: int) -> None:
         share = max(limit // len(self._buffers), 1)
         found["waiting"] = 0
-        for cpu, (_, memory) in self._buffers.items():
+        for cpu, (event, memory) in self._buffers.items():
             head, tail = (_U64.unpack_from(memory, at)[0] for at in (_HEAD, _TAIL))
             self._ordered()
             at, end = mmap.PAGESIZE + tail % self.size, mmap.PAGESIZE + self.size
             raw = memory[at:min(at + head - tail, end)]
             if len(raw) < head - tail:
                 raw += memory[mmap.PAGESIZE:mmap.PAGESIZE + head - tail - len(raw)]
-            taken = _samples(raw, share, cpu, found)
+            taken, lost = _samples(raw, share, cpu, found)
+            if cpu in self._lost:
+                before, self._lost[cpu] = self._lost[cpu], perf.lost(event)
+                lost = self._lost[cpu] - before
+            found["lost"] += lost
             self._ordered()
             _U64.pack_into(memory, _TAIL, tail + taken)
             found["waiting"] += head - tail - taken
@@ -179,9 +187,12 @@ class PerfReader(Reader):
         self._buffers = {}
 
 
-def _samples(raw: bytes, limit: int, cpu: int, found: dict) -> int:
-    """Add the records of one CPU's ``raw`` bytes to ``found``, at least one, then up to ``limit``; bytes consumed."""
-    at = 0
+def _samples(raw: bytes, limit: int, cpu: int, found: dict) -> tuple[int, int]:
+    """Add the records of one CPU's ``raw`` bytes to ``found``, at least one, then up to ``limit``.
+
+    -> bytes consumed, samples that the records say were lost.
+    """
+    at = lost = 0
     while at + 8 <= len(raw):
         kind, _, size = struct.unpack_from("<IHH", raw, at)
         if at and at + size > limit:
@@ -193,11 +204,11 @@ def _samples(raw: bytes, limit: int, cpu: int, found: dict) -> int:
             found["cpus"].append(cpu)
             found["times"].append(time)
         elif kind == _LOST:
-            found["lost"] += struct.unpack_from("<Q", raw, at + 16)[0]
+            lost += struct.unpack_from("<Q", raw, at + 16)[0]
         at += size
     found["data"].append(raw[:at])
     found["at"] += at
-    return at
+    return at, lost
 
 
 def open_reader(map, pages: int = 8):

@@ -197,7 +197,8 @@ def parse(log: str, spec: ProgramSpec, *, ok: bool, by: str, errno: int = 0) -> 
     errors, diagnoses = ((), ()) if ok else separate(reader.messages)
     pc = None
     if not ok:
-        pc = walk.reject(reader.between or _afterwards(errors), _named_pc(errors))
+        again = any(line.startswith("infinite loop detected") for line in errors)
+        pc = walk.reject(reader.between or _afterwards(errors), _named_pc(errors), again)
         if pc is None:
             pc = next((each.at.pc for each in diagnoses if each.at), None)
     elif reader.messages:

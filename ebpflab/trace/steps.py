@@ -226,12 +226,15 @@ class Walk:
                       self.source_of(pc)))
         self.ended, self.returning = True, False
 
-    def reject(self, afterwards: bool, named: int | None) -> int | None:
-        """Mark the step at which the walk stopped; -> the instruction that the error speaks of."""
+    def reject(self, afterwards: bool, named: int | None, again: bool) -> int | None:
+        """Mark the step at which the walk stopped; -> the instruction that the error speaks of.
+
+        ``again``: it was about to be walked once more, and not printed for that.
+        """
         if not self.steps or afterwards:
             return named
         last = self.steps[-1]
-        if named is not None and named != last.pc and any(step.pc == named for step in self.steps):
+        if named is not None and (again or named != last.pc) and any(step.pc == named for step in self.steps):
             self.add(Step(len(self.steps), named, "", self.now, self.now, self.parent, "rejected", (),
                           self.side(named), self.source_of(named)))
             return named

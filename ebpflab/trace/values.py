@@ -164,7 +164,10 @@ def _attributes(body: str, type_: str, old: bool) -> dict:
             elif name == "imm":
                 found["imm"] = sign(int(last, 16) if old else int(last, 0))
             elif name == "id":
-                number, off = _ID_OFF.match(last).groups()
+                split = _ID_OFF.match(last)
+                if not split:
+                    raise ValueError(f"id {last!r}")
+                number, off = split.groups()
                 found["id"] = int(number)
                 if off:
                     found["off"] = int(off)

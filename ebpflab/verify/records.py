@@ -111,6 +111,7 @@ def _check(found: object, fields: Mapping[str, tuple[type, bool]], where: str = 
 
 
 def _map(entry: Mapping) -> MapSpec:
+    entry = {name: value for name, value in entry.items() if value is not None}
     row = map_types.BY_NUMBER.get(entry["type"])
     if row is None:
         raise SpecError(f"unknown map type {entry['type']}")

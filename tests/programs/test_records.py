@@ -165,11 +165,11 @@ def test_perf_buffer_counts_what_is_lost(kernel):
         events = prog["events"].target_map
         events.ring_open(pages=1)
         prog.run(frame(), repeat=500)
-        first = events.ring_read()
-        assert 50 < first["count"] < 150
-        prog.run(frame())                        # the loss is told with the next sample that finds room
+        first = events.ring_read()               # a long run may move to another CPU, whose buffer has room
+        assert 50 < first["count"] < 120 * kernel.facts.cpus and first["count"] + first["lost"] == 500
+        prog.run(frame())
         second = events.ring_read()
-        assert first["count"] + second["count"] + first["lost"] + second["lost"] == 501
+        assert (second["count"], second["lost"]) == (1, 0)
 
 
 def test_perf_buffer_wraps(kernel):

@@ -208,6 +208,20 @@ def test_a_cut_log_is_said_to_be_cut():
     assert klog.parse(V6_18[:900], SPEC, ok=True, by="k").truncated
 
 
+@pytest.mark.parametrize("value", ["scalar(id=)", "scalar(id=x+1)", "scalar(umax=)", "ctx(off=1=)"])
+def test_values_that_no_kernel_spells_are_refused(value):
+    with pytest.raises(EbpflabError, match="no verifier log that ebpflab knows"):
+        klog.parse(f"0: R1={value} R10=fp0\n0: (95) exit\n", SPEC, ok=True, by="k")
+
+
+def test_an_endless_loop_of_one_instruction_is_entered_twice():
+    log = ("0: R1=ctx() R10=fp0\n0: (b7) r0 = 0 ; R0=0\n1: (e5) may_goto pc-1\ninfinite loop detected at insn 1\n"
+           "cur state: R0=0 R1=ctx() R10=fp0\nold state: R0_w=0 R1=ctx() R10=fp0\n"
+           "processed 3 insns (limit 1000000) max_states_per_insn 0 total_states 1 peak_states 1 mark_read 0\n")
+    trace = klog.parse(log, SPEC, ok=False, by="k")
+    assert [(step.pc, step.kind) for step in trace.steps] == [(0, "insn"), (1, "insn"), (1, "rejected")]
+
+
 def test_text_of_another_kind_is_refused():
     with pytest.raises(EbpflabError, match="no verifier log"):
         klog.parse("0: R1=ctx(size=zz) R10=fp0\n0: (95) exit\n".replace("size=zz", "off=zz"), SPEC, ok=True, by="k")

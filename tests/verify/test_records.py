@@ -108,6 +108,16 @@ def test_a_bad_record_is_named_with_its_line_and_the_others_are_done(write, tmp_
     assert [lines[at]["verdict"] for at in (0, 2)] == [GOOD[1]["verdict"], GOOD[2]["verdict"]]
 
 
+def test_null_is_as_good_as_absent():
+    with_map = next(row for row in GOOD if row["maps"])
+    absent = [name for name, (_, may) in records._MAP.items() if may]
+    null = {**with_map, "maps": [{**entry, **{name: None for name in absent if name not in entry}}
+                                 for entry in with_map["maps"]]}
+    bare = {**with_map, "maps": [{name: entry[name] for name in entry if name not in absent or entry[name]}
+                                 for entry in with_map["maps"]]}
+    assert records.program(null) == records.program(with_map) == records.program(bare)
+
+
 def test_files_that_are_no_files_of_records(write, tmp_path):
     with pytest.raises(SpecError, match="no such file"):
         records.verify_file(tmp_path / "none.jsonl")
