@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from .bench import SUBJECTS, measure
 from .errors import EbpflabError, Rejected
 from .obj_cli import File, Out, Syntax, is_compiled, object_of, program_of, write
 from .obj_cli import read as _read
@@ -145,11 +146,9 @@ def doctor(*, json_: Annotated[bool, Parameter(name="--json")] = False):
 
 
 @app.command
-def bench(what: Literal["exec"] = "exec", *, json_: Annotated[bool, Parameter(name="--json")] = False):
+def bench(what: Literal[SUBJECTS] = "exec", *, json_: Annotated[bool, Parameter(name="--json")] = False):
     """Measure beside a peer in the same run; a ratio above 1 means better than the peer."""
-    from . import bench as benches
-
-    rows = getattr(benches, what)()
+    rows = measure(what)
     if json_:
         print(json.dumps(rows))
         return

@@ -33,6 +33,7 @@ from .value import (
 # kinds of events; a str is a line that is ready, an int an instruction that is walked
 STATE, FULL, LATER, BLANK = range(4)
 
+_AT_ONCE = 10_000                       # events that ``Log.tail`` spells before it looks whether they are enough
 _ROLES = ("", " cb", " async_cb")       # how a line of a callback's state ends
 
 
@@ -189,8 +190,26 @@ class Log:
                 self.events.append((BLANK,))
 
     def text(self) -> str:
+        return "".join(self._pieces(self.events))
+
+    def tail(self, size: int) -> tuple[str, bool]:
+        """The last whole lines of up to ``size`` characters, and are they all? What came before is not spelled."""
+        end, found, length = len(self.events), [], 0
+        while end and length <= size:
+            begin = max(end - _AT_ONCE, 0)
+            while begin and not isinstance(self.events[begin], int):    # what follows may be part of its line
+                begin -= 1
+            found.append("".join(self._pieces(self.events[begin:end])))
+            length += len(found[-1])
+            end = begin
+        text = "".join(reversed(found))
+        if length <= size:
+            return text, True
+        return text[text.find("\n", length - size - 1) + 1:], False
+
+    def _pieces(self, events: list) -> list[str]:
         out: list[str] = []
-        for event in self.events:
+        for event in events:
             if isinstance(event, str):
                 out.append(event)
             elif isinstance(event, int):
@@ -212,4 +231,4 @@ class Log:
             else:
                 _, text, about = event
                 out.append(text(*about))
-        return "".join(out)
+        return out

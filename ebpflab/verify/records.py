@@ -29,6 +29,7 @@ from ..spec import MapSpec, ProgramSpec
 from .agreement import Agreement
 from .explore import verify
 
+LOG_SIZE = 64 << 20     # characters of a log that are kept; only walks of several 100,000 instructions have more
 _ATTACH_NAMES = {number: name for name, number in ATTACH_TYPES.items()}
 
 
@@ -161,21 +162,26 @@ def program(record: Mapping, btf: Mapping[str, bytes] = {}) -> ProgramSpec:
 
 # ---- verifying
 
-def verify_record(record: Mapping, btf: Mapping[str, bytes] = {}, *, log_level: int = 2) -> dict:
-    """One line of the result file: id, verdict, error, processed, seconds, log. Raises SpecError, DecodeError."""
+def verify_record(record: Mapping, btf: Mapping[str, bytes] = {}, *, log_level: int = 2, log_size: int = LOG_SIZE) -> dict:
+    """One line of the result file: id, verdict, error, processed, seconds, log. Raises SpecError, DecodeError.
+
+    Of a log of more than ``log_size`` characters the last lines are there, as in a kernel's buffer, and the line says
+    ``log_truncated``.
+    """
     start = time.thread_time()
     spec = program(record, btf)
     try:
         trace = verify(spec, log_level=log_level)
-        verdict, error, processed, log = (trace.verdict.result, trace.verdict.error,
-                                          trace.verdict.stats.processed, trace.log)
+        verdict, error, processed = trace.verdict.result, trace.verdict.error, trace.verdict.stats.processed
+        log, whole = trace.log_tail(log_size)
         if verdict == "reject":     # as it stands in the log: some messages have no end of line
             error = next((line for line in reversed(log.splitlines()) if line.startswith(error)), error)
     except EbpflabError:
         raise
     except Exception as fault:      # ours; the other records must not suffer from it
-        verdict, error, processed, log = "unsupported", f"our own fault: {fault!r}", 0, ""
-    return _line(record.get("id"), verdict, error, processed, time.thread_time() - start, log)
+        verdict, error, processed, log, whole = "unsupported", f"our own fault: {fault!r}", 0, "", True
+    line = _line(record.get("id"), verdict, error, processed, time.thread_time() - start, log)
+    return line if whole else {**line, "log_truncated": True}
 
 
 def _line(id: object, verdict: str, error: str, processed: int = 0, seconds: float = 0.0, log: str = "") -> dict:

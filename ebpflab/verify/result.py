@@ -159,6 +159,10 @@ class LazyTrace(Trace):
             object.__setattr__(self, "_text", text)
         return text
 
+    def log_tail(self, size: int) -> tuple[str, bool]:
+        """The last whole lines of the log, up to ``size`` characters, and are they all of it?"""
+        return self._log.tail(size)
+
     @log.setter
     def log(self, _: str) -> None:
         """The text comes from the events."""

@@ -108,6 +108,14 @@ def test_a_bad_record_is_named_with_its_line_and_the_others_are_done(write, tmp_
     assert [lines[at]["verdict"] for at in (0, 2)] == [GOOD[1]["verdict"], GOOD[2]["verdict"]]
 
 
+def test_the_end_of_a_long_log_is_kept_and_the_line_says_so():
+    whole = records.verify_record(GOOD[0])
+    short = records.verify_record(GOOD[0], log_size=200)
+    assert short.pop("log_truncated") and "log_truncated" not in whole
+    assert 100 < len(short["log"]) <= 200 and whole["log"].endswith(short["log"])
+    assert {**short, "log": "", "seconds": 0} == {**whole, "log": "", "seconds": 0}
+
+
 def test_null_is_as_good_as_absent():
     with_map = next(row for row in GOOD if row["maps"])
     absent = [name for name, (_, may) in records._MAP.items() if may]

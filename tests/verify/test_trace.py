@@ -33,6 +33,21 @@ def test_steps_follow_the_paths():
     assert steps[-1] == steps[len(steps) - 1] and len(steps[2:4]) == 2
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 10_000])
+def test_the_end_of_a_log_is_spelled_without_the_rest(monkeypatch, at_once):
+    monkeypatch.setattr("ebpflab.verify.log._AT_ONCE", at_once)
+    for level in (1, 2):
+        for _, text, _ in PROGRAMS:
+            trace = verify(program(text), log_level=level)
+            whole = trace.log
+            assert trace.log_tail(len(whole)) == (whole, True)
+            for size in (0, 1, 80, len(whole) // 2, len(whole) - 1):
+                tail, complete = trace.log_tail(size)
+                assert not complete and whole.endswith(tail) and len(tail) <= size
+                assert not tail or whole[-len(tail) - 1] == "\n"
+                assert len(tail) == size or "\n" not in whole[-size - 1:-len(tail) - 1], "no line more would fit"
+
+
 def test_the_rejected_step_is_the_last():
     trace = verify(program(HASH_LOOKUP + "r0 = *(u64 *)(r0 + 0)\nexit"))
     assert trace.steps[-1].kind == "rejected" and trace.verdict.pc == trace.steps[-1].pc

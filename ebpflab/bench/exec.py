@@ -1,16 +1,11 @@
-"""``ebpflab bench``: what is measured, beside a peer in the same run.
-
-Each function gives rows ``{"name", "value", "unit", "peer", "peer_value", "ratio"}``; a ratio above 1 means faster than
-the peer. A peer that is not to be had is named with the reason, its value and the ratio are None. Times are CPU times
-of this thread, the best of several.
-"""
+"""``ebpflab bench exec``: the simulator's tiers beside this kernel's JIT."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+from .rows import ROUNDS, best, row
 
 #: an xorshift generator: arithmetic where every instruction waits for the one before
 ALU = """
@@ -118,32 +113,15 @@ pass:
 #: name, text, type, times the native tiers run it, times the source-code tier does
 PROGRAMS = (("ALU loop", ALU, "socket_filter", 60, 2), ("parse", PARSE, "xdp", 200_000, 5_000),
             ("hash", HASH, "xdp", 200_000, 5_000))
-ROUNDS = 7
 BATCH = 20_000
-
-
-def row(name: str, value: float, unit: str, peer: str, peer_value: float | None, *, less: bool) -> dict:
-    """One measurement; ``less``: a smaller value is the better one."""
-    ratio = None if not peer_value or not value else peer_value / value if less else value / peer_value
-    return {"name": name, "value": value, "unit": unit, "peer": peer, "peer_value": peer_value, "ratio": ratio}
-
-
-def best(work: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Seconds of CPU of the quickest round."""
-    found = []
-    for _ in range(rounds):
-        start = time.thread_time()
-        work()
-        found.append(time.thread_time() - start)
-    return min(found)
 
 
 class _Kernel:
     """This machine's kernel as the peer: programs run by BPF_PROG_TEST_RUN. ``why`` it is not there, else ""."""
 
     def __init__(self) -> None:
-        from .errors import EbpflabError
-        from .kernel.session import Session
+        from ..errors import EbpflabError
+        from ..kernel.session import Session
 
         self.why = ""
         self.session: Any = None
@@ -171,10 +149,10 @@ class _Kernel:
             self.session.close_all()
 
 
-def exec() -> list[dict]:
+def measure() -> list[dict]:
     """The simulator's tiers beside this kernel's JIT, the same program on the same packet; batches; compiling."""
-    from .asm import assemble
-    from .sim import Machine, jit, packets
+    from ..asm import assemble
+    from ..sim import Machine, jit, packets
 
     kernel, rows, packet = _Kernel(), [], packets.udp(b"x" * 22)
     try:
@@ -206,8 +184,8 @@ def _batches(kernel: _Kernel, packet: bytes) -> list[dict]:
     """Packets a second through the native loop, packets in a numpy array."""
     from importlib.util import find_spec
 
-    from .asm import assemble
-    from .sim import Machine
+    from ..asm import assemble
+    from ..sim import Machine
 
     if find_spec("numpy") is None:
         return [row("batch: not here (numpy is not installed)", 0, "M packet/s", kernel.name, None, less=False)]
@@ -231,9 +209,9 @@ def _batches(kernel: _Kernel, packet: bytes) -> list[dict]:
 def _compiling() -> list[dict]:
     """Milliseconds for 100 instructions, of a program of 1,000 (every third a jump) whose values nothing is known
     of; peer: Python source code."""
-    from .asm import assemble
-    from .sim import Machine
-    from .sim.jit import FAST, HOT
+    from ..asm import assemble
+    from ..sim import Machine
+    from ..sim.jit import FAST, HOT
 
     body = "\n".join(f"r{at % 5} += {at}\nif r{at % 5} > {at * 7} goto +1\nr{at % 5} ^= r{(at + 1) % 5}"
                      for at in range(333))

@@ -1,4 +1,4 @@
-"""The simulator's tiers beside this kernel's JIT (BPF_PROG_TEST_RUN) in the same run: ``ebpflab bench exec``."""
+"""What ``ebpflab bench`` measures, each subject with its peers in the same run."""
 
 import pytest
 
@@ -6,9 +6,10 @@ from ebpflab import bench
 
 
 @pytest.mark.benchmark
-def test_execution(report):
-    rows = bench.exec()
-    assert all(set(row) == {"name", "value", "unit", "peer", "peer_value", "ratio"} for row in rows)
+@pytest.mark.parametrize("subject", [name for name in bench.SUBJECTS if name != "verify"])
+def test_subject(report, subject):
+    rows = bench.measure(subject)
+    assert rows and all(set(row) == {"name", "value", "unit", "peer", "peer_value", "ratio"} for row in rows)
     for row in rows:
         if row["ratio"] is None:   # a peer that is not here is said, not guessed
             assert "not here" in row["name"] + row["peer"]
