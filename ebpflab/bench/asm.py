@@ -15,7 +15,7 @@ LINES = 100_000
 
 def source(count: int, seed: int = 1) -> str:
     """Instructions in the proportions of compiled programs, operands at random: so few lines repeat."""
-    rng = random.Random(seed)
+    rng, block = random.Random(seed), 0
     reg, size = (lambda: rng.randrange(10)), (lambda: rng.choice((8, 16, 32, 64)))
     kinds = {
         20: lambda: f"r{reg()} = *(u{size()} *)(r{reg()} + {rng.randrange(4000)})",
@@ -31,8 +31,7 @@ def source(count: int, seed: int = 1) -> str:
         2: lambda: "exit",
     }
     makers, weights = list(kinds.values()), list(kinds)
-    out = []
-    block = 0
+    out: list[str] = []
     for maker in rng.choices(makers, weights, k=count):
         out.append(maker())
         if len(out) % 20 == 0:

@@ -162,7 +162,8 @@ def program(record: Mapping, btf: Mapping[str, bytes] = {}) -> ProgramSpec:
 
 # ---- verifying
 
-def verify_record(record: Mapping, btf: Mapping[str, bytes] = {}, *, log_level: int = 2, log_size: int = LOG_SIZE) -> dict:
+def verify_record(record: Mapping, btf: Mapping[str, bytes] = {}, *, log_level: int = 2,
+                  log_size: int = LOG_SIZE) -> dict:
     """One line of the result file: id, verdict, error, processed, seconds, log. Raises SpecError, DecodeError.
 
     Of a log of more than ``log_size`` characters the last lines are there, as in a kernel's buffer, and the line says
