@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import memory
+from . import dynptr, memory
 from .env import EINVAL, Env, Stop
 from .region import readable_and_writable
 from .signature import Argument, Mismatch
@@ -48,7 +48,8 @@ def _check(env: Env, regno: int, reg: Reg, argument: Argument) -> None:
         if reg.type not in (ARENA, SCALAR):
             raise env.reject(f"R{regno} is not a pointer to arena or scalar.", EINVAL)
     elif kind == "dynptr":
-        raise env.unsupported("dynptr as argument of functions")
+        _offset(env, regno, reg)
+        dynptr.initialized(env, regno)
 
 
 def _offset(env: Env, regno: int, reg: Reg) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import precision
+from . import dynptr, precision
 from .arguments import mismatch
 from .call import push_frame
 from .env import EFAULT, ENOTSUPP, Env, Map
@@ -88,8 +88,12 @@ def _each_element(env: Env, caller: Frame, callee: Frame, bpf_map: Map | None) -
     callee.regs[1:5] = (caller.regs[1], Reg(MAP_KEY, data=bpf_map), Reg(MAP_VALUE, data=bpf_map), caller.regs[3])
 
 
+def _record(env: Env, caller: Frame, callee: Frame, bpf_map: Map | None) -> None:
+    callee.regs[1], callee.regs[2] = dynptr.pointer(env), caller.regs[3]
+
+
 _ARGUMENTS: dict[str, Callable[[Env, Frame, Frame, Map | None], None]] = {
-    "loop": _loop, "for_each_map_elem": _each_element,
+    "loop": _loop, "for_each_map_elem": _each_element, "user_ringbuf_drain": _record,
 }
 #: the helpers that this module knows
 HELPERS = frozenset((*_ARGUMENTS, "timer_set_callback"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..isa import Insn
-from . import lock
+from . import dynptr, lock
 from .arguments import mismatch
 from .call import clear_packets, forget_arguments, push_frame
 from .env import EINVAL, SLEEPABLE, Env
@@ -104,4 +104,6 @@ def _any(env: Env, argument: Argument) -> Reg:
         return Reg(MEM | (MAYBE_NULL if nullable else 0), id=env.new_id() if nullable else 0, data=argument.size)
     if argument.kind == "untrusted":
         return Reg(MEM | RDONLY | UNTRUSTED)
+    if argument.kind == "dynptr":
+        return dynptr.pointer(env)
     return ANY

@@ -10,9 +10,9 @@ from ..abi import HELPER_NAMES
 from ..abi.helpers import CONFIGURED, Arg, Helper, may_call, prototype
 from ..abi.map_rules import FLAGS
 from ..isa import Insn
-from ..isa.bits import U64
+from ..isa.bits import U32, U64
 from ..spec import ProgramSpec
-from . import callback, lock, mapcalls, memory, precision, reference, timer
+from . import callback, dynptr, lock, mapcalls, memory, precision, reference, timer
 from .call import clear_packets, forget_arguments
 from .env import EINVAL, ENOTSUPP, SLEEPABLE, Env, Map
 from .region import region
@@ -24,6 +24,7 @@ from .value import (
     BTF_ID,
     BUF,
     CTX,
+    DYNPTR,
     FUNC,
     MAP_KEY,
     MAP_PTR,
@@ -59,7 +60,7 @@ _ALLOWED = {
     "const_alloc_size_or_zero": (SCALAR,), "const_map_ptr": (MAP_PTR,), "ctx": (CTX,), "const_str": (MAP_VALUE,),
     "sock_common": _SOCKS, "btf_id_sock_common": (*_SOCKS, BTF_ID, BTF_ID | TRUSTED), "socket": (SOCKET,),
     "ringbuf_mem": (MEM | RINGBUF,), "stack": (STACK,), "func": (FUNC,), "spin_lock": (MAP_VALUE, BTF_ID | ALLOC),
-    "timer": (MAP_VALUE,),
+    "timer": (MAP_VALUE,), "dynptr": (STACK, DYNPTR),
 }
 _KNOWN_KEY = frozenset(("array", "percpu_array"))       # can_elide_value_nullness
 _INNER_MAP = FLAGS["inner_map"]         # an array of any size may be put in its place
@@ -74,7 +75,8 @@ _RESULTS = {"socket": SOCKET, "sock_common": SOCK_COMMON, "tcp_sock": TCP_SOCK}
 class Call:
     """What the arguments said (``struct bpf_call_arg_meta``)."""
 
-    __slots__ = ("fill_regno", "fill_size", "key", "largest", "map", "proto", "raw", "ref", "release", "size", "sub")
+    __slots__ = ("dynptr", "fill_regno", "fill_size", "key", "largest", "map", "proto", "raw", "ref", "release", "size",
+                 "sub")
 
     def __init__(self, proto: Helper):
         self.proto = proto
@@ -85,6 +87,7 @@ class Call:
         self.largest = self.size = 0            # of a size argument; of an allocation
         self.ref = self.release = 0             # reference among the arguments; register to be released
         self.sub = 0                            # function that the helper is given
+        self.dynptr: Reg | None = None          # what is known of a dynptr that the helper is given
 
 
 def available(spec: ProgramSpec, name: str) -> bool:
@@ -122,6 +125,8 @@ def helper(env: Env, insn: Insn) -> bool:
         reference.none_left(env, "tail_call")
     elif proto.name == "get_local_storage" and not env.regs[2].is_null:
         raise env.reject("get_local_storage() doesn't support non-zero flags", EINVAL)
+    elif proto.name == "dynptr_from_mem" and env.regs[1].type != MAP_VALUE:
+        raise env.reject(f"Unsupported reg type {type_name(env.regs[1].type)} for bpf_dynptr_from_mem data")
     elif proto.name in callback.HELPERS:
         callback.enter(env, proto.name, call.sub, call.map)
     forget_arguments(env, env.regs)
@@ -160,6 +165,9 @@ def _special(env: Env, call: Call) -> None:
 
 
 def _release(env: Env, call: Call) -> None:
+    if call.dynptr is not None:
+        dynptr.release(env, env.regs[call.release])
+        return
     ref = call.ref
     if not reference.release(env, ref) if ref else not env.regs[call.release].is_null:
         raise env.reject(f"func bpf_{call.proto.name}#{call.proto.number} reference has not been acquired before",
@@ -181,7 +189,9 @@ def _argument(env: Env, call: Call, regno: int, arg: Arg) -> None:
         _type(env, call, regno, reg, arg, kind)
         _offset(env, regno, reg, arg)
     if "release" in arg.flags:
-        if not reg.ref and not reg.is_null:
+        if kind == "dynptr":
+            dynptr.may_release(env, regno)
+        elif not reg.ref and not reg.is_null:
             raise env.reject(f"R{regno} must be referenced when passed to release function", EINVAL)
         call.release = regno
     if reg.ref:
@@ -212,6 +222,8 @@ def _type(env: Env, call: Call, regno: int, reg: Reg, arg: Arg, kind: str) -> No
 
 def _offset(env: Env, regno: int, reg: Reg, arg: Arg) -> None:
     if "release" in arg.flags:
+        if arg.kind == "dynptr" and reg.type == STACK:
+            return
         if reg.off:
             raise env.reject(f"R{regno} must have zero offset when passed to release func or trusted arg to kfunc",
                              EINVAL)
@@ -299,10 +311,22 @@ def _timer(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
     call.map = timer.field(env, regno)
 
 
+def _dynptr(env: Env, call: Call, regno: int, reg: Reg, arg: Arg) -> None:
+    """``process_dynptr_func``"""
+    kind = next((flag for flag in arg.flags if flag in dynptr.KINDS), "")
+    if "uninit" not in arg.flags:
+        call.dynptr = dynptr.initialized(env, regno, kind)
+        return
+    dynptr.may_make(env, reg)
+    for off in range(0, dynptr.SIZE, 8):
+        memory.access(env, regno, off, 8, True, -1)
+    dynptr.make(env, reg, kind)
+
+
 _CHECKS = {
     "const_map_ptr": _map_pointer, "func": _function, "map_key": _map_key, "map_value": _map_value, "mem": _memory,
     "const_size": _size, "const_size_or_zero": _size, "const_alloc_size_or_zero": _allocation, "const_str": _string,
-    "spin_lock": _spin_lock, "timer": _timer,
+    "spin_lock": _spin_lock, "timer": _timer, "dynptr": _dynptr,
 }
 
 
@@ -351,7 +375,10 @@ def _result(env: Env, call: Call) -> Reg:
     elif ret.kind in _RESULTS:
         type, data = _RESULTS[ret.kind] | flags, 0
     elif ret.kind == "ringbuf_mem":
-        type, data = MEM | RINGBUF | flags, call.size
+        type, data = MEM | RINGBUF | flags, call.size & U32
+    elif ret.kind == "dynptr_mem":
+        assert call.dynptr is not None
+        return dynptr.slice_of(env, call.dynptr, call.size)
     else:
         raise env.unsupported(f"helper bpf_{proto.name} (result {ret.kind})")
     locked = ret.kind == "map_value" and data.locked

@@ -13,11 +13,12 @@ from typing import Any
 from ..isa.bits import U64
 from . import tnum
 from .scalar import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32, Scalar, s64
-from .state import FUNCTION, Frame, Ref
+from .state import FUNCTION, Frame, Ref, Slot
 from .value import (
     ADD_CONST,
     BASE,
     BTF_ID,
+    DYNPTR,
     MAP_KEY,
     MAP_PTR,
     MAP_VALUE,
@@ -105,7 +106,9 @@ def reg_text(reg: Reg, frame: int, precise: bool = False) -> str:
     if type in PACKETS:
         parts.append("r=" + unsigned_text(reg.data))
     if base == MEM:
-        parts.append("sz=" + unsigned_text(reg.data))
+        parts.append("sz=" + unsigned_text(reg.size))
+    if type == DYNPTR:
+        parts.append("type=" + reg.data.kind)
     if n.mask == 0:
         if n.value:
             parts.append("imm=" + signed_text(s64(n.value)))
@@ -117,6 +120,17 @@ def reg_text(reg: Reg, frame: int, precise: bool = False) -> str:
     return f"{text}({','.join(parts)})"
 
 
+def dynptr_text(reg: Reg) -> str:
+    """A dynptr in its first slot. ``dynptr_id`` is no id: 6.18 prints that it is the first slot."""
+    ref = f"ref_id={reg.ref}," if reg.ref else ""
+    return f"dynptr_{reg.data.kind}(id={reg.id},{ref}dynptr_id=1)"
+
+
+def second_of_dynptr(slot: Slot) -> bool:
+    """A dynptr is shown once, where it begins."""
+    return slot.types[7] == "d" and not slot.reg.data.first
+
+
 def state_text(number: int, regs: list[Reg], stack: tuple, refs: tuple[Ref, ...], reg_mask: int = 0x7FF,
                slot_mask: int = -1, precise: int = 0, precise_slots: int = 0, role: int = FUNCTION) -> str:
     """`` R1=ctx() R10=fp0 fp-8=mmmmmmmm`` with the line's end (``print_verifier_state``)."""
@@ -125,11 +139,13 @@ def state_text(number: int, regs: list[Reg], stack: tuple, refs: tuple[Ref, ...]
         if reg_mask >> at & 1 and regs[at].type != NOT_INIT:
             text += f" R{at}={reg_text(regs[at], number, precise >> at & 1 == 1)}"
     for at, slot in enumerate(stack):
-        if not slot_mask >> at & 1 or slot.types == "????????":
+        if not slot_mask >> at & 1 or slot.types == "????????" or second_of_dynptr(slot):
             continue
         text += f" fp-{8 * at + 8}="
         if slot.types[7] == "r":
             text += slot.types[:slot.types.index("r")] + reg_text(slot.reg, number, precise_slots >> at & 1 == 1)
+        elif slot.types[7] == "d":
+            text += dynptr_text(slot.reg)
         else:
             text += slot.types
     if refs and refs[0].id:         # a lock in a value that is addressed directly has no id

@@ -257,7 +257,7 @@ def _region(env: Env, reg: Reg, regno: int, off: int, size: int, write: bool) ->
     if write and type & RDONLY:
         raise env.reject(f"R{regno} cannot write into {type_name(type)}")
     if not (type & RDONLY and type & UNTRUSTED):
-        inside_region(env, regno, off, size, reg.data)
+        inside_region(env, regno, off, size, reg.size)
 
 
 def _map_content(reg: Reg, off: int, size: int, signed: bool) -> Reg:

@@ -263,6 +263,8 @@ def _slot_admits(slot: Slot, here: Slot, ids: Ids, level: int, precise: bool) ->
         return _admits(whole, now, ids, level, precise)
     if any(kind not in "m?" and kind != here.types[byte] for byte, kind in enumerate(slot.types)):
         return False
+    if slot.types[7] == "d":
+        return slot.reg.data == here.reg.data and ids.agree(slot.reg.ref, here.reg.ref)
     if slot.types[7] == "r":
         return _admits(slot.reg, here.reg, ids, level, precise)
     return slot.types[7] in "m0?"

@@ -34,7 +34,7 @@ def region(env: Env, regno: int, size: int, *, write: bool, zero_ok: bool = Fals
         elif base == MAP_KEY:
             memory.inside_region(env, regno, reg.off, size, reg.data.key_size)
         else:
-            memory.inside_region(env, regno, reg.off, size, reg.data, zero_ok)
+            memory.inside_region(env, regno, reg.off, size, reg.size, zero_ok)
     elif base == BTF_ID:
         raise env.unsupported("access through kernel pointers")
     elif base == CTX and env.type in _PLAIN_CONTEXT:

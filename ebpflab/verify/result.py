@@ -8,7 +8,7 @@ from typing import overload
 from ..asm import line as insn_line
 from ..spec import ProgramSpec
 from ..trace import Frame, Slot, State, Step, Trace, Value, Verdict
-from .log import Log, reg_text
+from .log import Log, dynptr_text, reg_text, second_of_dynptr
 from .state import EMPTY
 from .state import Slot as StackSlot
 from .value import ADD_CONST, BASE, MAP_KEY, MAP_PTR, MAP_VALUE, MEM, NOT_INIT, PACKETS, Reg, type_name
@@ -29,9 +29,14 @@ def value(reg: Reg, frame: int) -> Value:
     )
 
 
+def _dynptr(reg: Reg) -> Value:
+    """What the first slot of a dynptr holds."""
+    return Value(type=f"dynptr_{reg.data.kind}", text=dynptr_text(reg), id=reg.id, ref_id=reg.ref)
+
+
 def _size(reg: Reg, base: int) -> int:
     """Bytes of the region, where its size is known."""
-    return reg.data if base == MEM else reg.data.value_size if base == MAP_VALUE else 0
+    return reg.size if base == MEM else reg.data.value_size if base == MAP_VALUE else 0
 
 
 class States:
@@ -56,7 +61,7 @@ class States:
     def _frame(self, number: int, regs: Sequence[Reg], stack: Sequence[StackSlot]) -> Frame:
         return Frame(number, {at: self._value(reg, number) for at, reg in enumerate(regs) if reg.type != NOT_INIT},
                      {-8 * at - 8: self._slot(at, slot, number) for at, slot in enumerate(stack)
-                      if slot.types != EMPTY.types})
+                      if slot.types != EMPTY.types and not second_of_dynptr(slot)})
 
     def _value(self, reg: Reg, frame: int) -> Value:
         key = id(reg), frame
@@ -73,8 +78,10 @@ class States:
         if found is None:
             if len(self._slots) >= self._MOST:
                 self._slots.clear()
-            spilled = self._value(slot.reg, frame) if slot.spilled else None
-            found = self._slots[key] = Slot(-8 * at - 8, slot.types, spilled)
+            held = self._value(slot.reg, frame) if slot.spilled else None
+            if slot.types[7] == "d":
+                held = _dynptr(slot.reg)
+            found = self._slots[key] = Slot(-8 * at - 8, slot.types, held)
         return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import precision, tnum
+from . import dynptr, precision, tnum
 from .env import EFAULT, EINVAL, MAX_VAR_OFF, Env
 from .state import STACK_ACCESS, Frame, Slot
 from .value import (
@@ -67,11 +67,11 @@ def _spillable(reg: Reg) -> bool:
 def write_fixed(env: Env, frame: Frame, off: int, size: int, regno: int) -> None:
     """Store ``size`` bytes at ``fp + off``; ``regno`` -1 for a constant (``check_stack_write_fixed_off``)."""
     index = (-off - 1) // 8
+    dynptr.destroy(env, frame, index)
     slot = frame.stack[index]
     reg = env.regs[regno] if regno >= 0 else None
     insn = env.insns[env.pc]
     stores_constant = insn.opcode & 0xE7 == 0x62
-    _no_dynptr(env, slot)
     whole = off % 8 == 0
     if whole and size == 8:
         env.stack_liveness.write(frame.number, 1 << index)
@@ -105,11 +105,6 @@ def write_fixed(env: Env, frame: Frame, off: int, size: int, regno: int) -> None
     env.record(STACK_ACCESS | index << 3 | frame.number)
 
 
-def _no_dynptr(env: Env, slot: Slot) -> None:
-    if slot.types[7] == "d":
-        raise env.unsupported("dynptr on the stack")
-
-
 def write_variable(env: Env, frame: Frame, pointer: Reg, off: int, size: int, regno: int) -> None:
     """A store somewhere in a range: every slot there may be hit (``check_stack_write_var_off``)."""
     low, high = pointer.num.smin + off, pointer.num.smax + off + size
@@ -117,11 +112,12 @@ def write_variable(env: Env, frame: Frame, pointer: Reg, off: int, size: int, re
     insn = env.insns[env.pc]
     zero = reg.is_null if reg is not None else insn.opcode & 0xE7 == 0x62 and insn.imm == 0
     relied = False
+    for at in range(low, high):
+        dynptr.destroy(env, frame, (-at - 1) // 8)
     slots = list(frame.stack)
     for at in range(low, high):
         index, byte = divmod(-at - 1, 8)
         slot = slots[index]
-        _no_dynptr(env, slot)
         env.touched_slots |= 1 << index
         if zero and slot.types[byte] == "r" and slot.spilled_scalar and slot.reg.is_null:
             relied = True

@@ -22,7 +22,8 @@ class Slot:
 
     ``types`` has a letter a byte, highest address first, as the kernel keeps and prints them: ``?`` never
     written, ``r`` part of a spilled register, ``m`` misc, ``0`` zero, ``d`` dynptr, ``i`` iterator. The last
-    letter is the byte at the slot's own offset::
+    letter is the byte at the slot's own offset. ``reg`` is the register that was spilled, or what is known of the
+    dynptr::
 
         fp-8 = "mmmm????"      *(u32 *)(r10 - 4) was written
     """

@@ -7,7 +7,7 @@ those of ``enum bpf_reg_type`` and ``enum bpf_type_flag``, so that ``type & MAYB
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from .scalar import UNKNOWN, ZERO, Scalar, known
 
@@ -57,6 +57,14 @@ def type_of(word: str) -> int:
     return TYPES[word] | flags
 
 
+class View(NamedTuple):
+    """What a pointer to a dynptr, or a slot of one, says of it: the kind of memory behind it, ``local`` (of a map) or
+    ``ringbuf``, and whether the slot is the first of the two (``reg->dynptr``)."""
+
+    kind: str
+    first: bool = True
+
+
 class Reg:
     """One value.
 
@@ -65,7 +73,8 @@ class Reg:
     off      a pointer's constant offset in bytes; a scalar's distance if its id says ADD_CONST
     id       values with the same id are linked: what is learned of one is known of all
     ref      id of the reference that must be released, 0 for none
-    data     by type: the map, a packet pointer's proved range, the size of a memory region, a function's number
+    data     by type: the map, a packet pointer's proved range, a function's number, a ``View``; of a memory region
+             the size (bits 0 to 31) and the id of the dynptr that it is a slice of (from bit 32)
     frameno  which frame's stack a stack pointer points into
     """
 
@@ -95,6 +104,16 @@ class Reg:
         """Equal but for ids and frame (``memcmp`` up to ``id`` in ``regs_exact``)."""
         return self is other or (self.type == other.type and self.off == other.off
                                  and (self.num is other.num or self.num.same(other.num)) and self.data == other.data)
+
+    @property
+    def size(self) -> int:
+        """Bytes of a memory region (``mem_size``)."""
+        return self.data & 0xFFFF_FFFF
+
+    @property
+    def slice_of(self) -> int:
+        """Id of the dynptr that a memory region is a slice of, 0 for none (``dynptr_id``)."""
+        return self.data >> 32
 
     @property
     def const(self) -> int | None:

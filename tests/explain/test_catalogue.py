@@ -12,8 +12,6 @@ from ebpflab.verify import verify
 
 ENTRIES = entries()
 TRIGGERED = [each for each in ENTRIES if each.trigger or each.source]
-#: entries whose program our verifier may have no verdict on yet (tier B)
-UNSUPPORTED = {"stack-uninit", "dynptr-state", "exception-callback"}
 #: no program causes these by itself: the mistake is the loader's
 BY_THE_LOADER = {"map-fd", "func-info"}
 SLOW = {"limit-instructions"}
@@ -93,8 +91,6 @@ def test_templates_leave_no_name_behind():
 @pytest.mark.parametrize("each", PARAMETERS)
 def test_our_verifier_rejects_the_trigger_with_the_entry_s_message(each: Entry):
     trace = verify(program(each), log_level=0)
-    if trace.verdict.result == "unsupported" and each.id in UNSUPPORTED:
-        return
     assert trace.verdict.result == "reject"
     assert [match.entry.id for match in matches(trace.verdict.error_lines)] == [each.id], trace.verdict.error_lines
 
