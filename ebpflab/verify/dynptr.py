@@ -8,7 +8,7 @@ writes over one destroys it, and its slices with it. A callback is given a point
 from __future__ import annotations
 
 from . import reference
-from .env import EINVAL, Env
+from .env import EFAULT, EINVAL, Env
 from .state import EMPTY, Frame, Slot, each_reg
 from .value import ANY, DYNPTR, MAYBE_NULL, MEM, STACK, Reg, View
 
@@ -125,8 +125,15 @@ def may_release(env: Env, regno: int) -> None:
         raise env.reject(f"arg {regno} is an unacquired reference", EINVAL)
 
 
-def release(env: Env, reg: Reg) -> None:
-    """The reservation is given back: dynptr and slices are gone (``unmark_stack_slots_dynptr``)."""
-    ref = _first_slot(env, reg).reg.ref
+def release(env: Env, reg: Reg) -> int:
+    """The reservation is given back: dynptr and slices are gone (``unmark_stack_slots_dynptr``). 0 or an error.
+
+    Linux stumbles over a slot where a slice was spilled and other bytes were written since, unless it is the topmost.
+    """
+    frame, ref = env.stack_of(reg), _first_slot(env, reg).reg.ref
     reference.release(env, ref)
-    _empty(env, env.stack_of(reg), _index(env, reg))
+    if any(slot.reg.ref == ref and slot.types[7] != "d" for slot in frame.stack[1:]):
+        env.say("verifier bug: misconfigured ref_obj_id")
+        return EFAULT
+    _empty(env, frame, _index(env, reg))
+    return 0

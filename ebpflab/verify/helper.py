@@ -165,13 +165,16 @@ def _special(env: Env, call: Call) -> None:
 
 
 def _release(env: Env, call: Call) -> None:
+    reg = env.regs[call.release]
     if call.dynptr is not None:
-        dynptr.release(env, env.regs[call.release])
-        return
-    ref = call.ref
-    if not reference.release(env, ref) if ref else not env.regs[call.release].is_null:
+        errno = dynptr.release(env, reg)
+    elif call.ref:
+        errno = 0 if reference.release(env, call.ref) else EINVAL
+    else:
+        errno = 0 if reg.is_null else EINVAL
+    if errno:
         raise env.reject(f"func bpf_{call.proto.name}#{call.proto.number} reference has not been acquired before",
-                         EINVAL)
+                         errno)
 
 
 # ---- arguments

@@ -13,6 +13,7 @@ from .value import (
     SCALAR,
     STACK,
     TP_BUFFER,
+    UNINIT,
     Reg,
     constant,
 )
@@ -60,6 +61,11 @@ def _scrubbed(slot: Slot) -> str:
     return "".join("?" if t == "?" else "m" for t in slot.types) if slot.types[7] in _SPECIAL else slot.types
 
 
+def _plain(slot: Slot, types: str) -> Slot:
+    """The slot with other bytes. What was spilled there is forgotten, but not its reference: see ``dynptr.release``."""
+    return Slot(types, slot.reg.retyped(NOT_INIT, 0, slot.reg.ref) if slot.reg.ref else UNINIT)
+
+
 def _spillable(reg: Reg) -> bool:
     return reg.type & BASE not in (NOT_INIT, SCALAR, TP_BUFFER, DYNPTR)
 
@@ -99,7 +105,7 @@ def write_fixed(env: Env, frame: Frame, off: int, size: int, regno: int) -> None
             kind = "0"
         types = _scrubbed(slot)
         first = (-off - 1) % 8 - size + 1
-        frame.put(index, Slot(types[:first] + kind * size + types[first + size:]))
+        frame.put(index, _plain(slot, types[:first] + kind * size + types[first + size:]))
         return
     frame.put(index, Slot(_misc(slot.types[:8 - size]) + "r" * size, spilled))
     env.record(STACK_ACCESS | index << 3 | frame.number)
@@ -126,7 +132,7 @@ def write_variable(env: Env, frame: Frame, pointer: Reg, off: int, size: int, re
         if zero and slot.types[byte] == "0":
             kind, relied = "0", True
         types = _scrubbed(slot)
-        slots[index] = Slot(types[:byte] + kind + types[byte + 1:])
+        slots[index] = _plain(slot, types[:byte] + kind + types[byte + 1:])
     frame.stack = tuple(slots)
     if relied and regno >= 0:
         precision.mark(env, regno)

@@ -42,6 +42,31 @@ PACKET = """
 #: an unknown number in r0
 UNKNOWN = "call bpf_get_prandom_u32\n"
 DONE = "r0 = 0\nexit\n"
+#: the value of ``array`` in r6
+IN_R6 = LOOKUP + "r6 = r0\n"
+
+
+def at(regno: int, off: int) -> str:
+    """A pointer into the stack."""
+    return f"r{regno} = r10\nr{regno} += {off}\n"
+
+
+def local(off: int) -> str:
+    """A dynptr at fp + off of what r6 points to."""
+    return "r1 = r6\nr2 = 8\nr3 = 0\n" + at(4, off) + "call bpf_dynptr_from_mem\n"
+
+
+def reserve(off: int) -> str:
+    return "r1 = ring ll\nr2 = 8\nr3 = 0\n" + at(4, off) + "call bpf_ringbuf_reserve_dynptr\n"
+
+
+def data(off: int) -> str:
+    """A slice of the dynptr at fp + off in r0, or null."""
+    return at(1, off) + "r2 = 0\nr3 = 8\ncall bpf_dynptr_data\n"
+
+
+def discard(off: int) -> str:
+    return at(1, off) + "r2 = 0\ncall bpf_ringbuf_discard_dynptr\n"
 
 
 def program(text: str) -> ProgramSpec:
@@ -128,6 +153,39 @@ PROGRAMS = [
      VALUE + "r1 = *(u64 *)(r0 + 0)\nif r1 s> 7 goto +2\nr0 += r1\nr0 = *(u8 *)(r0 + 0)\n" + DONE,
      "math between map_value pointer and register with unbounded min value is not allowed"),
     ("key is not initialised", "r2 = r10\nr2 += -4\nr1 = hash ll\ncall bpf_map_lookup_elem\n" + DONE, ACCEPT),
+    # ---- dynptrs
+    ("dynptr where only half of it fits", IN_R6 + local(-8) + DONE, "Dynptr has to be an uninitialized dynptr"),
+    ("dynptr not at a whole slot", IN_R6 + local(-20) + DONE, "Dynptr has to be an uninitialized dynptr"),
+    ("dynptr at the frame's end", IN_R6 + local(0) + DONE, "Dynptr has to be an uninitialized dynptr"),
+    ("dynptr below the stack", IN_R6 + local(-520) + DONE, "invalid write to stack R4 off=-520 size=8"),
+    ("dynptr deeper than the stack so far", data(-64) + DONE, "Expected an initialized dynptr as arg #0"),
+    ("dynptr at one of two places", IN_R6 + local(-16) + UNKNOWN + "r0 &= 16\n" + at(1, -32)
+     + "r1 += r0\nr2 = 0\nr3 = 8\ncall bpf_dynptr_data\n" + DONE, "Expected an initialized dynptr as arg #0"),
+    ("dynptr over the halves of two",
+     IN_R6 + local(-32) + local(-16) + local(-24) + data(-24) + data(-16) + DONE,
+     "Expected an initialized dynptr as arg #0"),
+    ("dynptr over half of another, both gone",
+     IN_R6 + local(-32) + local(-24) + data(-24) + data(-32) + DONE, "Expected an initialized dynptr as arg #0"),
+    ("spilled slice of a dynptr that is overwritten",
+     IN_R6 + local(-16) + data(-16) + "*(u64 *)(r10 - 24) = r0\n*(u8 *)(r10 - 1) = 0\n"
+     "r1 = *(u64 *)(r10 - 24)\nif r1 == 0 goto +1\nr0 = *(u8 *)(r1 + 0)\n" + DONE, "R1 invalid mem access 'scalar'"),
+    ("slice of another dynptr stays", IN_R6 + local(-16) + local(-32) + data(-32) + "*(u64 *)(r10 - 16) = 0\n"
+     "if r0 == 0 goto +1\nr0 = *(u64 *)(r0 + 0)\n" + DONE, ACCEPT),
+    ("dynptr filled by a helper that takes any size", IN_R6 + local(-16) + UNKNOWN + "r0 &= 7\nr2 = r0\n" + at(1, -16)
+     + "r3 = r6\ncall bpf_probe_read_kernel\n" + DONE, "invalid read from stack R1 off -16+0 size 7"),
+    ("dynptr as a key", IN_R6 + local(-16) + at(2, -16) + "r1 = hash ll\ncall bpf_map_lookup_elem\n" + DONE,
+     "invalid read from stack R2 off -16+0 size 4"),
+    ("reservation in a slot never written", reserve(-16) + discard(-16) + "r0 = *(u64 *)(r10 - 16)\nexit", ACCEPT),
+    ("slice of a reservation compared again",
+     reserve(-16) + data(-16) + "r7 = r0\n" + discard(-16) + "r0 = 0\nif r7 == 0 goto +1\nr0 = *(u8 *)(r7 + 0)\nexit",
+     "R7 invalid mem access 'scalar'"),
+    ("slice spilled and written over", reserve(-32) + data(-32) + "*(u64 *)(r10 - 16) = r0\n*(u8 *)(r10 - 15) = 7\n"
+     + discard(-32) + DONE, "func bpf_ringbuf_discard_dynptr#200 reference has not been acquired before"),
+    ("slice spilled in the topmost slot and written over",
+     reserve(-32) + data(-32) + "*(u64 *)(r10 - 8) = r0\n*(u8 *)(r10 - 7) = 7\n" + discard(-32) + DONE, ACCEPT),
+    ("two kinds of dynptr on two paths",
+     IN_R6 + UNKNOWN + "if r0 == 0 goto l\n" + local(-16) + "goto m\nl: " + reserve(-16)
+     + "m: " + discard(-16) + DONE, "arg 1 is an unacquired reference"),
     ("a number for a map", "r1 = 0\nr2 = r10\ncall bpf_map_lookup_elem\n" + DONE, "R1 type=scalar expected=map_ptr"),
     ("the wrong map", "r2 = progs ll\nr1 = hash ll\nr3 = 0\ncall bpf_tail_call\n" + DONE,
      "R1 type=map_ptr expected=ctx"),
