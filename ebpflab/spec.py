@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from . import layout
 from .abi import ATTACH_TYPES, map_types, prog_types
+from .abi.attach_types import DEFAULT_ATTACH
 from .errors import SpecError
 from .isa import Insn, bits, encode
 
@@ -151,6 +152,11 @@ class ProgramSpec:
     @property
     def row(self) -> prog_types.ProgType:
         return _row("program type", self.type, prog_types.BY_NAME)
+
+    @property
+    def expected_attach(self) -> str:
+        """``attach_type``, or what the kernel takes for it where none is given; "" for none."""
+        return self.attach_type or DEFAULT_ATTACH.get(self.type, "")
 
     @property
     def attach_number(self) -> int:

@@ -16,5 +16,8 @@ cgroup_unix_getpeername cgroup_unix_getsockname netkit_primary netkit_peer trace
 trace_uprobe_session trace_fsession trace_fentry_multi trace_fexit_multi trace_fsession_multi
 """.split()
 
+#: program type -> the attach type that the kernel takes where none is given (bpf_prog_load_fixup_attach_type)
+DEFAULT_ATTACH = MappingProxyType({"cgroup_sock": "cgroup_inet_sock_create", "sk_reuseport": "sk_reuseport_select"})
+
 #: lower-case name without ``BPF_`` -> number
 ATTACH_TYPES = MappingProxyType({name: number for number, name in enumerate(_NAMES)})

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..abi import HELPER_NAMES
 from ..errors import EbpflabError
 from ..isa import Insn, Op, encode, op_of, rows, wrong
-from ..isa.bits import ALU64, CALL_KFUNC, U32
+from ..isa.bits import ALU64, ATOMIC, CALL_KFUNC, SIZE_BYTES, STX, U32, W
 from ..spec import MapSpec, ProgramSpec
 from .forms import DIALECTS, KEYWORDS, PRINTERS
 
@@ -80,14 +80,9 @@ def line(insns: Sequence[Insn], pc: int, *, syntax: str = "kernel", maps: Sequen
     insn = insns[pc]
     op = op_of(insn)
     if op is None and syntax == "kernel":
-        if insn.opcode == 0x85 and insn.src > CALL_KFUNC:      # __func_get_name() knows only these callees
-            return f"(85) call unknown#{insn.imm}"
         op = _nearest(insn)
-        if op is not None and op.kind == "end":         # a width that there is not is printed as it stands
-            word = "bswap" if insn.opcode & 7 == ALU64 else op.verb
-            return f"({insn.opcode:02x}) r{insn.dst} = {word}{insn.imm} r{insn.dst}"
-        if insn.opcode == 0xBC and insn.off == 32:      # there is none, the log prints it as a sign extension
-            return f"(bc) w{insn.dst} = (s32)w{insn.src}"
+        if op is not None and (text := _refused(insn, op)):
+            return text
     if op is None:
         return _bytes(insn)
     env = Names(maps, kfuncs=kfuncs) if maps or kfuncs else _PLAIN
@@ -133,6 +128,26 @@ def disassemble(program: ProgramSpec | Sequence[Insn], *, syntax: str = "llvm", 
         out.append(f"{pc}: {text}" if kernel else indent + text)
         pc += 2 if opcode == _WIDE_OPCODE else 1
     return "\n".join(out) + "\n" if out else ""
+
+
+def _refused(insn: Insn, op: Op) -> str:
+    """What the kernel's log makes of some that there are not, "" for what it prints as ``op`` (``print_bpf_insn``)."""
+    opcode, dst, src, off, imm = insn
+    if op.kind == "call" and src > CALL_KFUNC:
+        return f"(85) call unknown#{imm}"
+    if op.kind == "end":
+        return f"({opcode:02x}) r{dst} = {'bswap' if opcode & 7 == ALU64 else op.verb}{imm} r{dst}"
+    if op.kind == "atomic":
+        size = SIZE_BYTES[opcode & 0x18]
+        if size > 2 or op_of(insn._replace(opcode=STX | ATOMIC | W)) is None:
+            return f"BUG_{opcode:02x}"
+        text = line((insn._replace(opcode=STX | ATOMIC | W),), 0)
+        return f"({opcode:02x})" + text.replace("(u32 *)", f"(u{8 * size} *)")[4:]
+    if opcode == 0xBC and off == 32:
+        return f"(bc) w{dst} = (s32)w{src}"
+    if opcode == 0xBF and off == -1:        # what the kernel itself writes for addresses of a CPU's own
+        return f"(bf) r{dst} = &(void __percpu *)(r{src})"
+    return ""
 
 
 def _nearest(insn: Insn) -> Op | None:

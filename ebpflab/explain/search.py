@@ -169,7 +169,7 @@ class Search:
             pc, cell = shadow.unset
             return self._witness(run, pc, f"{cell} is read, and nothing was written to it")
         if self.harm == "return":
-            allowed = returns(self.spec.type, self.spec.attach_type)
+            allowed = returns(self.spec.type, self.spec.expected_attach)
             r0 = signed(run.r0, 64)
             if allowed is not None and not allowed[0] <= r0 <= allowed[1]:
                 return self._witness(run, at, f"the result is {r0}, and it must be in [{allowed[0]}, {allowed[1]}]")
@@ -223,7 +223,7 @@ class Search:
             for wrong in (Condition("jsgt", end, length), Condition("jslt", offset, s.const(0, 64))):
                 self._ask(run, [*conditions, wrong], 0, "the access stays inside of its memory")
         if self.harm == "return" and shadow.result is not None:
-            low, high = returns(self.spec.type, self.spec.attach_type) or (0, 0)
+            low, high = returns(self.spec.type, self.spec.expected_attach) or (0, 0)
             conditions = [fork.condition for fork in shadow.forks]
             for verb, bound in (("jslt", low), ("jsgt", high)):
                 self._ask(run, [*conditions, Condition(verb, shadow.result, s.const(bound, 64))], 0,

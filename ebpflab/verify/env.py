@@ -96,7 +96,7 @@ class Env:
         # nothing checks the offset of an exit
         self.ops: list[Op | None] = [op_of(insn._replace(off=0) if insn.opcode == bits.JMP | bits.EXIT else insn)
                                      for insn in spec.insns]
-        self.type, self.attach = spec.type, spec.attach_type
+        self.type, self.attach = spec.type, spec.expected_attach
         flags = spec.flags
         self.strict = bool(flags & STRICT_ALIGNMENT) and not flags & ANY_ALIGNMENT
         self.every_state = bool(flags & TEST_STATE_FREQ)

@@ -18,11 +18,26 @@ from ..isa import Insn, Op, bits, rows
 from ..obj.btf import Btf
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Stats, Verdict
-from . import alu, call, cfg, dead, depth, functions, helper, jump, lock, memory, precision, prune, reference, widen
+from . import (
+    alu,
+    call,
+    cfg,
+    dead,
+    depth,
+    encoding,
+    functions,
+    helper,
+    jump,
+    lock,
+    memory,
+    precision,
+    prune,
+    reference,
+    widen,
+)
 from .cfg import Refused, Shape
-from .env import E2BIG, EINVAL, MAX_VAR_OFF, Env, Map, Pending, Stop
+from .env import E2BIG, EINVAL, Env, Map, Pending, Stop
 from .log import Log
-from .mapprogs import MapUse
 from .result import LazyTrace, StepRecord
 from .signature import Mismatch, Signatures
 from .state import State
@@ -102,7 +117,7 @@ class Run:
     def prepare(self) -> None:
         """The static passes, and what is known from them not to be modelled."""
         spec, shape = self.spec, self.shape
-        self._check_supported()
+        encoding.check_supported(spec)
         cfg.find_functions(shape, self.signatures.exception_callback())
         if self.log.level >= 2:
             for sub, start in enumerate(shape.starts):
@@ -111,10 +126,11 @@ class Run:
         self.signatures.check(shape)
         btf = Btf(spec.btf) if spec.btf and any(_has_btf(each) for each in spec.maps) else None
         maps = tuple(Map(each, each.name, btf) for each in spec.maps)
-        self._check_encoding(maps)
+        encoding.check(spec, maps)
         cfg.find_successors(shape)
         cfg.check_reachable(shape, self._sleeps)
         cfg.order(shape)
+        encoding.check_sleepable(spec)
         cfg.find_loops(shape)
         cfg.find_live(shape, self._arity)
         precision.find_traced(shape)
@@ -122,73 +138,17 @@ class Run:
             self.log.later(_live_text, shape, self.log)
         self.env = Env(spec, shape, self.log, maps, self.signatures, self.limit, self.cpus)
 
-    def _check_supported(self) -> None:
-        spec = self.spec
-        if spec.type in BTF_TYPES:
-            raise Unsupported(f"programs of type {spec.type}")
-        if spec.func_info and not spec.btf:
-            raise Unsupported("functions described by BTF that is not there")
-        for each in spec.maps:
-            if each.type in ("arena", "struct_ops"):
-                raise Unsupported(f"{each.type} maps")
-        for insn in spec.insns:
-            if cfg.is_call(insn, bits.CALL_KFUNC):
-                raise Unsupported("kernel functions (kfuncs)")
-            if insn.opcode == 0x18 and insn.src not in (0, bits.PSEUDO_MAP_FD, bits.PSEUDO_MAP_VALUE,
-                                                        bits.PSEUDO_FUNC):
-                raise Unsupported("wide loads of BTF variables")
-
     def _arity(self, number: int) -> int:
         """How many registers a helper reads; all five arguments if this program may not call it."""
         name = HELPER_NAMES.get(number, "")
         if not name or not helper.available(self.spec, name):
             return 5
-        return len(prototype(name, self.spec.type, self.spec.attach_type).args)
+        return len(prototype(name, self.spec.type, self.spec.expected_attach).args)
 
     def _sleeps(self, number: int) -> bool:
         name = HELPER_NAMES.get(number, "")
         return bool(name) and helper.available(self.spec, name) \
-            and prototype(name, self.spec.type, self.spec.attach_type).sleeps
-
-    def _check_encoding(self, maps: tuple[Map, ...]) -> None:
-        """``resolve_pseudo_ldimm64``: what no rule below would notice, and the maps that are named."""
-        insns, use = self.spec.insns, MapUse(self.spec)
-        pc = 0
-        while pc < len(insns):
-            insn = insns[pc]
-            if insn.opcode & 7 == bits.LDX and (insn.opcode & 0xE0 not in (bits.MEM, bits.MEMSX) or insn.imm):
-                raise Refused("BPF_LDX uses reserved fields")
-            if insn.opcode == 0x18:
-                self._check_wide(pc, maps, use)
-                pc += 1
-            elif not any(row.since and row.since not in _LATER for row in rows(insn.opcode)):
-                raise Refused(f"unknown opcode {insn.opcode:02x}")
-            pc += 1
-
-    def _check_wide(self, pc: int, maps: tuple[Map, ...], use: MapUse) -> None:
-        insns = self.spec.insns
-        insn = insns[pc]
-        if pc + 1 == len(insns) or insns[pc + 1][:4] != (0, 0, 0, 0):
-            raise Refused("invalid bpf_ld_imm64 insn")
-        if insn.src in (0, bits.PSEUDO_FUNC):
-            return
-        high = insns[pc + 1].imm & 0xFFFF_FFFF
-        if insn.src not in (bits.PSEUDO_MAP_FD, bits.PSEUDO_MAP_VALUE):
-            raise Unsupported("wide loads of BTF variables or map indexes")
-        if insn.src == bits.PSEUDO_MAP_FD and high:
-            raise Refused("unrecognized bpf_ld_imm64 insn")
-        if not 0 <= insn.imm < len(self.spec.maps):
-            raise Refused(f"fd {insn.imm} is not pointing to valid bpf_map", errno=9)
-        use.add(maps[insn.imm])
-        if insn.src == bits.PSEUDO_MAP_VALUE:
-            bpf_map = self.spec.maps[insn.imm]
-            if high >= MAX_VAR_OFF:
-                raise Refused(f"direct value offset of {high} is not allowed")
-            if bpf_map.type not in DIRECT_VALUE or (bpf_map.type == "array" and bpf_map.max_entries != 1):
-                raise Refused("no direct value access support for this map type") if bpf_map.type not in DIRECT_VALUE \
-                    else Refused(f"invalid access to map value pointer, value_size={bpf_map.value_size} off={high}")
-            if high >= bpf_map.value_size:
-                raise Refused(f"invalid access to map value pointer, value_size={bpf_map.value_size} off={high}")
+            and prototype(name, self.spec.type, self.spec.expected_attach).sleeps
 
     # ---- the walk
 
@@ -438,12 +398,3 @@ def _snapshot(state: State) -> tuple:
 
 def _has_btf(spec: MapSpec) -> bool:
     return bool(spec.btf_value) or (spec.inner is not None and _has_btf(spec.inner))
-
-
-_LATER = ("6.19",)      # first releases after the one that is modelled
-
-#: program types that are checked against the kernel's own BTF
-BTF_TYPES = frozenset(("tracing", "struct_ops", "lsm", "ext"))
-
-#: map types whose values may be addressed directly (map_direct_value_addr)
-DIRECT_VALUE = frozenset(("array", "percpu_array", "arena"))

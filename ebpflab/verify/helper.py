@@ -92,7 +92,7 @@ class Call:
 
 def available(spec: ProgramSpec, name: str) -> bool:
     """May a program of this type call the helper, on a kernel with none of what is ``CONFIGURED``?"""
-    return name not in CONFIGURED and may_call(spec.type, name, spec.attach_type)
+    return name not in CONFIGURED and may_call(spec.type, name, spec.expected_attach)
 
 
 def _find(env: Env, number: int) -> Helper:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from ..abi import HELPER_IDS
 from ..isa import Insn, bits
 from .cfg import Shape, is_call, target
-from .env import Env
+from .env import EFAULT, Env, Stop
 from .liveness import slots_text
 from .log import Log
 from .state import DST_IS_STACK, SRC_IS_STACK, STACK_ACCESS, Frame, Jump, State
@@ -49,6 +49,13 @@ class _TooHard(Exception):
     """The history cannot tell; everything must be taken as precise."""
 
 
+class _Lost(Exception):
+    """Where the kernel finds itself mistaken, and refuses the program (``verifier_bug``).
+
+    No program is known that gets it there: arguments do not survive calls, and what a function reads it wrote before.
+    """
+
+
 def mark(env: Env, regno: int) -> None:
     """Register ``regno`` of the current state was relied on."""
     wanted = Wanted(len(env.state.frames))
@@ -76,7 +83,10 @@ def mark_chain(env: Env, start: State, wanted: Wanted) -> bool:
             if log:
                 log.write(_header(wanted, last, first, after))
             # the entry of a function that is verified by itself: its arguments come from nowhere
-            assert wanted.top == 0 and state.frame.sub and not wanted.slots[0] and not wanted.regs[0] & ~_ARGS
+            regs, slots = wanted.regs[wanted.top], wanted.slots[wanted.top]
+            if wanted.top or not state.frame.sub or slots or regs & ~_ARGS:
+                raise _bug(env, f"backtracking func entry subprog {state.frames[0].sub} reg_mask {regs:x} "
+                                f"stack_mask {slots:x}")
             arguments = wanted.regs[0] & _scalar_regs(state.frame)
             state.frame.precise |= arguments
             return new or arguments != 0
@@ -89,6 +99,8 @@ def mark_chain(env: Env, start: State, wanted: Wanted) -> bool:
         except _TooHard:
             force_all(env, start)
             return True
+        except _Lost as lost:
+            raise _bug(env, str(lost)) from None
         skip = False
         if done:
             return new
@@ -102,6 +114,10 @@ def mark_chain(env: Env, start: State, wanted: Wanted) -> bool:
     if not wanted.empty:
         force_all(env, start)
     return new
+
+
+def _bug(env: Env, words: str) -> Stop:
+    return env.reject(f"verifier bug: {words}", EFAULT)
 
 
 def _through(env: Env, jumps: list[Jump], left: int, first: int, last: int, after: int, wanted: Wanted, skip: bool,
@@ -133,7 +149,8 @@ def _through(env: Env, jumps: list[Jump], left: int, first: int, last: int, afte
             at = jumps[left - 1][0] if left else -1
         else:
             pc -= 1
-        assert pc >= 0, "backtracking lost its way"
+        if pc < 0:
+            raise _Lost(f"backtracking idx {pc}")
 
 
 def find_traced(shape: Shape) -> None:
@@ -170,7 +187,7 @@ def _before(wanted: Wanted, pc: int, log: Log) -> str:
 def _way_back(env: Env, jumps: list[Jump], left: int, first: int, last: int, after: int, wanted: Wanted,
               skip: bool) -> str:
     told = [_header(wanted, last, first, after)]
-    with suppress(_TooHard):
+    with suppress(_TooHard, _Lost):
         _through(env, jumps, left, first, last, after, wanted.copy(), skip, told)
     return "".join(told)
 
@@ -332,30 +349,37 @@ def _undo_call(env: Env, insn: Insn, code: int, pc: int, after: int, wanted: Wan
         result = regs[top] & 1 and after > 0 and is_call(env.insns[after - 1], bits.CALL_LOCAL)
         if after >= 0 and env.shape.calls_callback[after]:
             regs[top] &= ~_ARGS     # the helper made them
-        assert not regs[top] & _ARGS, "arguments wanted across a return"
+        _none(regs[top] & _ARGS, regs[top], "backtracking exit unexpected regs")
         regs[top] &= ~1
         wanted.top += 1
         if result:
             regs[wanted.top] |= 1
     elif insn.src == bits.CALL_LOCAL and env.signatures.is_global(env.shape.sub_at(target(insn, pc))):
-        assert not regs[top] & _ARGS, "arguments wanted across a call"
+        _none(regs[top] & _ARGS, regs[top], "global subprog unexpected regs")
         regs[top] &= ~1
     elif insn.src == bits.CALL_HELPER and env.shape.calls_callback[pc] and after != pc + 1:
         # back out of a callback into the function that called the helper
-        assert not regs[top] & ~_ARGS and not wanted.slots[top], "more than arguments wanted at a callback's entry"
+        _none(regs[top] & ~_ARGS, regs[top], "callback unexpected regs")
+        _none(wanted.slots[top], wanted.slots[top], "callback leftover stack slots")
         regs[top] = 0
         wanted.top -= 1
     elif insn.src == bits.CALL_LOCAL:
         # back out of the function into its caller, which made the arguments
-        assert not regs[top] & ~_ARGS and not wanted.slots[top], "more than arguments wanted at a function's entry"
+        _none(regs[top] & ~_ARGS, regs[top], "static subprog unexpected regs")
+        _none(wanted.slots[top], wanted.slots[top], "static subprog leftover stack slots")
         regs[top - 1] |= regs[top] & _ARGS
         regs[top] = 0
         wanted.top -= 1
     else:
         regs[top] &= ~1
-        assert not regs[top] & _ARGS, "arguments wanted across a call"
+        _none(regs[top] & _ARGS, regs[top], "backtracking call unexpected regs")
         if insn.imm == HELPER_IDS["tail_call"] and after != pc + 1:
             wanted.top += 1     # it left the function
+
+
+def _none(wrong: int, mask: int, words: str) -> None:
+    if wrong:
+        raise _Lost(f"{words} {mask:x}")
 
 
 def propagate(env: Env, old: State, state: State) -> bool:

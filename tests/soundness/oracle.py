@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from ebpflab.kernel.session import Session
 from ebpflab.spec import MapSpec, ProgramSpec
+from ebpflab.targets.kernel import KernelMap, KernelTarget, KernelTypes
 from ebpflab.verify import verify
 
 TOO_LONG = 30_000        # instructions walked: beyond it the kernel is not asked, its log would take minutes
 _TIME = re.compile(r"verification time \d+ usec\n")
 _DEPTH = re.compile(r"stack depth .*\n")
-_ADDRESS = re.compile(r"(\(18\) r\d+ = )(?:0xffff[0-9a-f]{12}|map\[\w+\](?:\[0\])?(?:\+\d+)?) *")
+_ADDRESS = re.compile(r"(\(18\) r\d+ = )(?:0xffff[0-9a-f]{12}|map\[[^]]+\](?:\[0\])?(?:\+\d+)?) *")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +41,50 @@ def last_line(log: str) -> str:
 
 
 class Kernel:
-    """A session with maps that are made once; programs are loaded and closed at once."""
+    """A session with maps and types that are made once; programs are loaded and closed at once."""
 
     def __init__(self, session: Session):
         self.session = session
-        self.handles: dict[MapSpec, int] = {}
+        self.target = KernelTarget(session, "oracle")
+        self.types: dict[bytes, KernelTypes] = {}
+        self.maps: dict[tuple[bytes, MapSpec], KernelMap] = {}
 
-    def _map(self, spec: MapSpec) -> int:
-        if spec not in self.handles:
-            self.handles[spec] = self.session.map_create(spec.row.number, spec.key_size, spec.value_size,
-                                                         spec.max_entries, spec.flags, spec.name)["map"]
-        return self.handles[spec]
+    def _types(self, btf: bytes) -> KernelTypes | None:
+        if btf and btf not in self.types:
+            self.types[btf] = KernelTypes(self.target, btf)
+        return self.types.get(btf)
+
+    def _map(self, spec: MapSpec, btf: bytes) -> int:
+        if (btf, spec) not in self.maps:
+            self.maps[btf, spec] = KernelMap(self.target, spec, self._types(btf))
+        return self.maps[btf, spec].handle
+
+    def forget(self) -> None:
+        """Close the maps and types."""
+        for held in (*self.maps.values(), *self.types.values()):
+            held.close()
+        self.maps, self.types = {}, {}
 
     def log(self, spec: ProgramSpec, level: int = 2) -> tuple[bool, str]:
         """Accepted? And the log."""
-        answer = self.session.prog_load(spec.row.number, spec.bytes, [self._map(one) for one in spec.maps],
-                                        spec.license, level, flags=spec.flags, attach_type=spec.attach_number)
+        types = self._types(spec.btf)
+        answer = self.session.prog_load(spec.row.number, spec.bytes, [self._map(one, spec.btf) for one in spec.maps],
+                                        spec.license, level, flags=spec.flags, attach_type=spec.attach_number,
+                                        btf=types.handle if types else 0, func_info=spec.func_info)
         if answer["prog"]:
             self.session.close(answer["prog"])
         return bool(answer["prog"]), kernel_log(answer["log"])
 
 
-def compare(kernel: Kernel, spec: ProgramSpec, level: int = 2) -> tuple[str, Difference | None]:
+def compare(kernel: Kernel, spec: ProgramSpec, level: int = 2, limit: int = TOO_LONG) -> tuple[str, Difference | None]:
     """Our verdict (``accept``, ``reject``, ``unsupported``, ``long``) and the first thing that differs.
 
-    ``level`` is the log's: 1 keeps the last path of a rejected program, 2 every path.
+    ``level`` is the log's: 1 keeps the last path of a rejected program, 2 every path. Programs that are walked for more
+    than ``limit`` instructions are ``long``: the kernel is not asked, its log would take minutes.
     """
-    trace = verify(spec, log_level=level, limit=TOO_LONG)
+    trace = verify(spec, log_level=level, limit=limit)
     verdict = trace.verdict
-    if verdict.stats.processed is not None and verdict.stats.processed > TOO_LONG:
+    if verdict.stats.processed is not None and verdict.stats.processed > limit:
         return "long", None
     accepted, theirs = kernel.log(spec, level)
     if verdict.result == "unsupported":

@@ -1,5 +1,6 @@
 """Generated programs: what we accept does no wrong, and the kernel thinks the same of each."""
 
+import random
 import tomllib
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pytest
 from ebpflab.asm import assemble
 from ebpflab.verify import bounds, compare, explore, memory, precision, verify
 
+from ..verify import programs as rules
+from ..verify.programs import PROGRAMS
 from .campaign import simulate
 from .generate import program
+from .mutate import change
 from .oracle import Kernel, kernel_log
 from .oracle import compare as compared
 
@@ -60,6 +64,20 @@ def test_the_kernel_says_the_same_and_prints_the_same(kernel, first):
         verdict, difference = compared(kernel, program(seed), 2 if seed % 2 else 1)
         assert difference is None, f"seed {seed}"
         verdicts.add(verdict)
+    assert {"accept", "reject"} <= verdicts
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("first", range(0, len(PROGRAMS), 25))
+def test_changed_programs_too(kernel, first):
+    """The programs of ``tests/verify``, each changed eight times."""
+    verdicts = set()
+    for name, text, _ in PROGRAMS[first:first + 25]:
+        for number in range(8):
+            kernel.forget()         # an array of programs takes on the type of the first program that uses it
+            verdict, difference = compared(kernel, change(rules.program(text), random.Random(f"{name} {number}")))
+            assert difference is None, f"{name} {number}"
+            verdicts.add(verdict)
     assert {"accept", "reject"} <= verdicts
 
 
