@@ -88,8 +88,10 @@ def set_default(name: str) -> Target:
     return _lab.set_default(name)
 
 
-def _spec(program: ProgramSpec | str, *, kern_version: int | None = None, flags: int | None = None,
+def _spec(program: ProgramSpec | ObjectSpec | str, *, kern_version: int | None = None, flags: int | None = None,
           **options) -> ProgramSpec:
+    if isinstance(program, ObjectSpec):
+        program = program.program()
     spec = assemble(program, **options) if isinstance(program, str) else program
     if not spec.insns:
         raise SpecError("there are no instructions", where=spec.name,
@@ -98,8 +100,10 @@ def _spec(program: ProgramSpec | str, *, kern_version: int | None = None, flags:
     return replace(spec, **{name: value for name, value in fields.items() if value is not None})
 
 
-def verify(program: ProgramSpec | str, *, target: str | None = None, log_level: int = 2, **options) -> Trace:
-    """What the target's verifier says of a program (or of assembly text); nothing stays loaded."""
+def verify(program: ProgramSpec | ObjectSpec | str, *, target: str | None = None, log_level: int = 2,
+           **options) -> Trace:
+    """What the target's verifier says of a program (the only one of an object, or assembly text); nothing stays
+    loaded."""
     return _lab.target(target).verify(_spec(program, **options), log_level=log_level)
 
 
@@ -167,8 +171,8 @@ def load_object(spec: ObjectSpec | bytes, *, target: str | None = None, log_leve
     return Bundle(spec, _lab.target(target), log_level=log_level)
 
 
-def explain(program: ProgramSpec | Program | Trace | str, *, target: str | None = None, witness: float = 0.0,
-            progress: Callable[[int, float], None] | None = None, **options) -> Explanation:
+def explain(program: ProgramSpec | ObjectSpec | Program | Trace | str, *, target: str | None = None,
+            witness: float = 0.0, progress: Callable[[int, float], None] | None = None, **options) -> Explanation:
     """Why a program is rejected: the rule, needed against known, how it came to that, the fix.
 
     Takes a trace, a program (verified on ``target`` first), or assembly text. ``witness``: seconds in which to look for

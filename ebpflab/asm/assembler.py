@@ -19,6 +19,7 @@ from ..spec import ProgramSpec, SourceLine
 from . import messages, names
 from .directives import EMITTING, Declared, DirectiveError, declare
 from .forms import DIALECTS, FORMS, KERNEL_FORMS, SPLIT, OperandError, number, reader, shape
+from .prototypes import described
 
 _LABEL = re.compile(rf"\s*({names.NAME}|\d+)\s*:(?!:)")
 _DIRECTIVE = re.compile(r"\s*\.(\w+)(?=\s|$)[ \t]*(.*)$")
@@ -109,10 +110,12 @@ class _Assembly:
         numbers, starts = self._statements(text.split("\n"))
         self._patch()
         first = self.declared.options.get("name", options["name"])
+        functions = {0: first, **self.functions} if self.slots else {}
+        btf, func_info = described(self.slots, functions)
         return ProgramSpec(
             tuple(map(partial(tuple.__new__, Insn), self.slots)), maps=tuple(self.declared.maps),
             labels={pc: name for name, pc in reversed(self.labels.items())},
-            functions={0: first, **self.functions} if self.slots else {},
+            functions=functions, btf=btf, func_info=func_info,
             lines=_Lines(self.file, self.lines, starts, numbers), source=self.text,
             **{**options, **self.declared.options},
         )

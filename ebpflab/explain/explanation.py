@@ -17,6 +17,7 @@ from ..trace.diagnosis import Diagnosis
 from .catalogue import Entry, Match, fill, find
 from .chain import ROLES, ChainLink, chain, held
 from .facts import Need, facts, need, rejected_step
+from .lessons import section
 from .witness import NoWitness, Progress, Witness
 from .witness import witness as look_for
 
@@ -201,7 +202,8 @@ def details(e: Explanation, width: int = _WIDTH) -> list[str]:
         if snippet:
             out += ["", name, *(f"  {line}" for line in snippet.splitlines())]
     if e.lesson:
-        out += ["", f"lesson  {e.lesson}"]
+        found = section(e.lesson)
+        out += ["", f"lesson  {e.lesson}" + (f", in notebooks/{found[0].name}" if found else "")]
     return out
 
 

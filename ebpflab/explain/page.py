@@ -9,6 +9,7 @@ from ..asm import assemble
 from ..verify import verify
 from .catalogue import Entry, Message, entries, fill
 from .explanation import Explanation, explain
+from .lessons import section
 
 _HEAD = """# Rejections
 
@@ -64,7 +65,8 @@ def _section(entry: Entry) -> str:
         parts.append(_block("c", entry.source, "A program that causes it:"))
     if not entry.trigger and not entry.source:
         parts.append("No program causes it by itself: the mistake is the loader's.\n")
-    parts.append(f"Lesson: {entry.lesson}\n")
+    notebook, anchor = section(entry.lesson)
+    parts.append(f"Lesson: [{entry.lesson}](../notebooks/{notebook.name}#{anchor})\n")
     return "\n".join(parts)
 
 

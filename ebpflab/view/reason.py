@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..explain import NoWitness, Witness, explain
+from ..explain.lessons import section
 from ..trace import Trace
 
 SAFE = 1 << 53      # beyond it JavaScript's numbers are not exact: such integers travel as strings
@@ -43,9 +44,9 @@ def page(id: str) -> str:
 
 
 def lesson_page(lesson: str) -> str:
-    """The notebook of a lesson (``notebooks/NN.NN-LESSON.ipynb``), "" if there is none."""
-    found = sorted((_ROOT / "notebooks").rglob(f"*-{lesson}.ipynb")) if lesson else []
-    return _link(found[0]) if found else ""
+    """The section of a notebook that teaches a lesson, as a link from the working directory; "" if there is none."""
+    found = section(lesson)
+    return f"{_link(found[0])}#{found[1]}" if found else ""
 
 
 def _link(path: Path) -> str:

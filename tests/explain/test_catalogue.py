@@ -8,6 +8,7 @@ import pytest
 
 from ebpflab.errors import SpecError
 from ebpflab.explain.catalogue import HARMS, KINDS, Entry, compiled, entries, entry, fill, find, matches
+from ebpflab.explain.lessons import section
 from ebpflab.verify import verify
 
 ENTRIES = entries()
@@ -25,6 +26,14 @@ def example(text: str) -> str:
     values = {"number": "7", "hex": "ff", "word": "word", "sign": "+=", "insn": "ALU", "paren": "(0x0; 0xff)",
               "text": "some text", "line": " R1=ctx()", "ornull": "sock_or_null", "nonnull": "pkt_end", "sock": "sock"}
     return re.sub(r"<\w+(?::(\w+))?>", lambda token: values[token[1] or "number"], text)
+
+
+def test_every_lesson_is_taught():
+    places = {each.lesson: section(each.lesson) for each in ENTRIES}
+    assert [lesson for lesson, place in places.items() if place is None] == []
+    notebook, anchor = places["null-checks"]
+    assert notebook.name == "02.06-null.ipynb" and anchor == "Null-checks"
+    assert section("no-such-lesson") is None
 
 
 def test_ids_are_unique_and_every_field_is_filled():
