@@ -32,7 +32,7 @@ bench: $(VENV)/.test
 	$(PY) -m pytest tests/benchmarks -m benchmark -s $(ARGS)
 
 screenshots: $(VENV)/.test
-	EBPFLAB_SCREENSHOTS=docs/screenshots $(PY) -m pytest tests/browser/test_start_here.py
+	EBPFLAB_SCREENSHOTS=docs/screenshots $(PY) -m pytest tests/browser/test_start_here.py tests/browser/test_pictures.py
 
 campaign: $(VENV)/.test
 	mkdir -p artifacts

@@ -36,7 +36,7 @@ def static_page(path, trace, ready=".cell", page_of=None, witness=None, **option
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
         try:
-            page = browser.new_context(viewport={"width": 1280, "height": 800}, **options).new_page()
+            page = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options}).new_page()
             errors, asked = [], []
             page.on("pageerror", lambda e: errors.append(str(e)))
             page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)

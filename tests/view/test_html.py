@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from ebpflab.stream import cells
-from ebpflab.view.html import trace_page
+from ebpflab.view.html import pair_page, static_data, trace_page
 from ebpflab.view.stepper import STATIC_STEPS, WIDGET, Stepper
+from ebpflab.view.text import pair_text
 
 from .programs import SOURCES, long_trace, recorded
 
@@ -71,6 +72,36 @@ def test_a_long_trace_is_not_copied_into_the_notebook():
     data = data[0] if isinstance(data, tuple) else data
     assert "text/html" not in data
     assert len(data["text/plain"]) < 100_000
+
+
+def test_a_page_has_a_limit():
+    """Of a trace that is too long for a page the states around the verdict are kept."""
+    trace = long_trace(200)
+    size = len(static_data(trace, 0)["chunks"][0])
+    chunks = static_data(trace, len(trace.steps) - 1, room=int(1.5 * size))["chunks"]
+    assert [chunk is not None for chunk in chunks] == [False, False, True, True]
+
+
+def test_a_witness_is_found_and_kept_for_the_page():
+    stepper = Stepper(recorded("unlimited"))
+    found = stepper.find_witness()
+    assert found and stepper.witness["found"] and stepper.witness["packet"] == found.packet.hex()
+    data = stepper._repr_mimebundle_()
+    data = data[0] if isinstance(data, tuple) else data
+    assert data["text/html"] == trace_page(recorded("unlimited"), embed=True, witness=found)
+
+
+def test_two_walks_and_their_twins():
+    a, b = recorded("counted"), recorded("unlimited")
+    pair = Stepper.compare(a, b)
+    assert pair.difference.kind == "cells" and pair.step == pair.difference.step == pair.apart["step"]
+    data = pair._repr_mimebundle_()
+    data = data[0] if isinstance(data, tuple) else data
+    assert data["text/plain"] == pair_text(a, b, pair.difference)
+    assert f"First difference, at step {pair.step}" in data["text/plain"]
+    assert data["text/html"] == pair_page(a, b, embed=True)
+    same = Stepper.compare(a, a)
+    assert same.apart == {} and "knew the same" in same._text()
 
 
 def test_step_stays_inside():

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpflab.isa import Insn
-from ebpflab.spec import ProgramSpec
+from ebpflab.spec import ProgramSpec, SourceLine
 from ebpflab.trace import Frame, Slot, State, Step, Trace, Value, Verdict
+from ebpflab.verify import verify
 from ebpflab.view.head import error_step
 from ebpflab.view.payload import BRANCHES, CHUNK, KINDS, Payload
 
 from . import decode
-from .programs import SOURCES, long_trace, recorded
+from .programs import SOURCES, long_trace, recorded, spec
 
 
 def told(trace: Trace, chunk: int) -> list[tuple[State, State]]:
@@ -91,6 +92,44 @@ def test_head_says_what_the_views_show():
     assert rows[4]["to"] == "out"
     assert rows[15]["hits"] == 0 and rows[15]["label"] == "out"
     assert rows[15]["text"] == "(b7) r0 = 2", "what no step reached is disassembled"
+
+
+def test_why_it_was_refused():
+    reason = json.loads(Payload(recorded("unlimited")).reason())
+    assert reason["id"] == "value-range" and reason["page"].endswith("docs/rejections.md#value-range")
+    assert [link["role"] for link in reason["chain"]] == ["born", "born", "derived", "lost", "needed"]
+    assert reason["need"]["allowed"] == [0, 8] and reason["need"]["known"] == [0, 65535]
+    assert reason["fix"]["asm"] and reason["fix"]["c"]
+    assert json.loads(Payload(recorded("counted")).reason()) is None
+
+
+def test_where_an_access_lands():
+    rows = {row["pc"]: row for row in Payload(recorded("counted")).head()["listing"]}
+    assert rows[5]["access"] == [7, 0, 1] and rows[7]["access"] == [10, -4, 4]
+    assert "access" not in rows[3]
+
+
+def test_c_is_shown_as_a_file():
+    """Lines hold up to the next one that is told; without the file's text only those that are known are shown."""
+    trace = recorded("counted")
+    lines = {0: SourceLine("a.c", 3, 1, "x = 1;"), 5: SourceLine("a.c", 9, 1, "y = 2;")}
+    program = replace(trace.program, lines=lines, source="")
+    steps = [replace(step, source=None) for step in trace.steps]
+    head = Payload(replace(trace, program=program, steps=steps)).head()
+    assert [row["source"]["line"] for row in head["listing"]][:6] == [3, 3, 3, 3, 3, 9]
+    assert head["files"] == [{"file": "a.c", "lines": [[3, "x = 1;"], [9, "y = 2;"]]}]
+    whole = replace(program, source="\n\n x = 1;\n\n\n\n\n\n y = 2;\n}")
+    assert len(Payload(replace(trace, program=whole, steps=steps)).head()["files"][0]["lines"]) == 10
+    assert Payload(trace).head()["files"] == [], "assembly is its own listing"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_walk_of_our_own_tells_its_outline(name):
+    """Steps that are made when they are looked at: the outline and the states that are shared say the same."""
+    trace = verify(spec(name))
+    assert list(trace.outline()) == [(s.pc, s.parent, s.kind, s.branch) for s in trace.steps]
+    assert told(trace, 3) == [(step.before, step.after) for step in verify(spec(name)).steps]
+    assert trace.to_frame()["pc"].tolist() == [step.pc for step in trace.steps]
 
 
 def test_of_assembly_only_the_comment_is_shown():

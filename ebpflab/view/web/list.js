@@ -8,6 +8,7 @@ class VirtualList {
   constructor(label, draw, pick) {
     this.draw = draw;
     this.count = 0;
+    this.at = -1; // the row shown last: it stays in sight when the list grows or shrinks
     this.id = `ebpflab-list-${++lists}`;
     this.inner = h("div", { class: "rows" });
     this.box = focusable("div", { class: "list", tabindex: "0", role: "listbox", "aria-label": label }, this.inner);
@@ -16,7 +17,7 @@ class VirtualList {
       const row = event.target.closest("[data-at]");
       if (row) pick(Number(row.dataset.at));
     });
-    new ResizeObserver(() => this.paint()).observe(this.box);
+    new ResizeObserver(() => (this.at >= 0 ? this.show(this.at) : this.paint())).observe(this.box);
   }
 
   resize(count) {
@@ -39,6 +40,7 @@ class VirtualList {
   }
 
   show(at) {
+    this.at = at;
     const top = at * ROW, { scrollTop, clientHeight } = this.box;
     if (top < scrollTop + ROW || top > scrollTop + clientHeight - 3 * ROW) {
       this.box.scrollTop = top - clientHeight / 2;
