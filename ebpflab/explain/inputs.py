@@ -3,6 +3,7 @@
 Variables are named by what they are::
 
     len                     bytes of the packet            packet:AT            one of them
+    meta                    bytes of metadata before it (XDP)
     context:AT              a byte of the context          has:MAP:KEY          is the entry there? (hash maps)
     map:MAP:KEY:AT          a byte of an entry's value     call:N  read:N:AT    result, memory of the Nth helper call
     *                       every context byte is 0xff unless it is named
@@ -10,6 +11,7 @@ Variables are named by what they are::
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 
 from ..abi.contexts import CONTEXTS
@@ -21,6 +23,8 @@ from .shadow import Shadow
 
 LONGEST_PACKET = 1514
 LENGTHS = (64, ETH_HLEN, 128, LONGEST_PACKET, 34)
+METADATA = (8, 4, 32)
+LDX_W, DATA_META = 0x61, 8      # *(u32 *)(r + 8), the field of struct xdp_md
 
 
 def has_packet(spec: ProgramSpec) -> bool:
@@ -39,6 +43,20 @@ def packet(spec: ProgramSpec, values: Mapping[str, int]) -> bytes:
     return bytes(values.get(f"packet:{at}", 0) for at in range(values.get("len", 0)))
 
 
+def uses_metadata(spec: ProgramSpec) -> bool:
+    """Does an XDP program read ``xdp_md.data_meta``? A frame may come with metadata in front of the packet."""
+    return spec.row.context == "xdp_md" and any(
+        insn.opcode == LDX_W and insn.off == DATA_META for insn in spec.insns)
+
+
+def frame(spec: ProgramSpec, values: Mapping[str, int]) -> tuple[bytes, bytes]:
+    """(data, context) as a test run takes them: the packet, and for metadata in front of it an ``xdp_md``."""
+    data, meta = packet(spec, values), values.get("meta", 0)
+    if not meta:
+        return data, b""
+    return bytes(meta) + data, struct.pack("<II", meta, meta + len(data))
+
+
 def seeds(spec: ProgramSpec) -> Iterator[dict[str, int]]:
     """Plain inputs to begin with."""
     if not has_packet(spec):
@@ -49,6 +67,9 @@ def seeds(spec: ProgramSpec) -> Iterator[dict[str, int]]:
         yield {"len": length}
     yield {"len": 64, "packet:12": 8, "packet:14": 0x45, "packet:23": 6}       # TCP over IPv4
     yield {"len": 64, "*": 1}
+    if uses_metadata(spec):
+        for meta in METADATA:
+            yield {"len": 64, "meta": meta}
 
 
 def fill_maps(program: Program, values: Mapping[str, int]) -> None:
@@ -64,15 +85,15 @@ def fill_maps(program: Program, values: Mapping[str, int]) -> None:
 
 def shadow_input(spec: ProgramSpec, shadow: Shadow, given: Input, values: dict[str, int]) -> None:
     """Packet and context become variables; the context's bytes take the values that were asked for."""
-    frame, spans = given.frame, CONTEXTS.get(spec.type)
-    if frame is not None:
-        shadow.packet = frame.data
+    held, spans = given.frame, CONTEXTS.get(spec.type)
+    if held is not None:
+        shadow.packet = held.data
         away = skipped(spec)
         shadow.ranges["len"] = (ETH_HLEN, LONGEST_PACKET)
-        for at in range(len(frame.window)):
-            shadow.memory[frame.address + at] = s.var(f"packet:{at + away}", 8)
+        for at in range(len(held.window) - held.meta):
+            shadow.memory[held.data + at] = s.var(f"packet:{at + away}", 8)
         length = s.binary("sub", s.zext(s.var("len", 16), 64), s.const(away, 64))
-        _pointer(shadow, given, "data_end", s.binary("add", length, s.const(frame.data, 64)))
+        _pointer(shadow, given, "data_end", s.binary("add", length, s.const(held.data, 64)))
         if not given.xdp:
             _pointer(shadow, given, "len", length)
     everything = values.get("*")
@@ -98,7 +119,7 @@ def _pointer(shadow: Shadow, given: Input, name: str, term: s.Term) -> None:
 def context(spec: ProgramSpec, defaults: Mapping[str, int], values: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     """Context fields that are not what the machine makes them."""
     spans = CONTEXTS.get(spec.type)
-    found: dict[str, int] = {}
+    found: dict[str, int] = {"bytes of metadata": values["meta"]} if values.get("meta") else {}
     for name, value in values.items():
         kind, _, rest = name.partition(":")
         if kind != "context" or value == defaults.get(name, 0):

@@ -106,7 +106,7 @@ class Search:
         if step is not None and step.index < _MOST_PATH:
             self.path = [(each.pc, len(each.before.frames) - 1) for each in self.trace.path(step)
                          if each.kind != "pruned"]
-        self.unproved = not self.path
+        self.unproved = not self.path or inputs.uses_metadata(self.spec)     # metadata of few lengths is tried
 
     def _none(self, why: str, proved: bool = False) -> NoWitness:
         return NoWitness(why, proved, self.runs, round(time.monotonic() - self.start, 3))
@@ -119,6 +119,9 @@ class Search:
         if self.queue:
             return f"the time was used up after {self.runs} runs ({bound}). The verifier is too weak here, or the " \
                    "bound too small."
+        if self.trace is not None and self.trace.verdict.stats.processed == 0:
+            return f"it was refused before any path was followed, and {self.runs} runs did nothing wrong ({bound}). " \
+                   "What the verifier names may lie where no run comes."
         if self.unproved or not self.dead_ends:
             return f"{self.runs} runs found none ({bound}). The verifier is too weak here, or the bound too small."
         return f"on the rejected path none exists ({self.dead_ends[-1]}; {bound}). The verifier is too weak here."
@@ -137,10 +140,10 @@ class Search:
         values = dict(values)
         program = machine.load(self.spec)
         inputs.fill_maps(program, values)
-        data = inputs.packet(self.spec, values)
+        data, context = inputs.frame(self.spec, values)
         memory = machine.memory
         with machine.lock:
-            given = Input(self.spec.type, memory, data, b"")
+            given = Input(self.spec.type, memory, data, context)
             shadow = Shadow(machine, values)
             inputs.shadow_input(self.spec, shadow, given, values)
             memory.journal = []
@@ -235,7 +238,8 @@ class Search:
         if size is None:
             return None
         if run.shadow.packet >> PAGE_BITS == page:
-            return s.binary("sub", s.zext(s.var("len", 16), 64), s.const(inputs.skipped(self.spec), 64))
+            extra = run.values.get("meta", 0) - inputs.skipped(self.spec)
+            return s.binary("add", s.zext(s.var("len", 16), 64), s.const(extra, 64))
         return s.const(size, 64)
 
     def _ask(self, run: _Run, conditions: list[Condition], priority: int, dead_end: str) -> None:

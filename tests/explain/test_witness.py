@@ -1,6 +1,7 @@
 """Witnesses: what is reported happens when the program is run on that input, and what cannot happen is not reported."""
 
 import json
+import struct
 
 import pytest
 
@@ -181,6 +182,27 @@ def test_packets_are_never_shorter_than_an_ethernet_header(type, start):
         assert len(found.packet) == ETH_HLEN
 
 
+def test_metadata_in_front_of_a_packet_is_tried():
+    """Only a frame with metadata comes to the access."""
+    spec, found = search("""
+.type xdp
+r2 = *(u32 *)(r1 + 8)
+r3 = *(u32 *)(r1 + 0)
+r0 = 2
+r4 = r2
+r4 += 4
+if r4 > r3 goto out
+r0 = *(u8 *)(r3 + 100)
+out:
+exit
+""")
+    assert found and found.pc == 6 and found.context == (("bytes of metadata", 8),)
+    meta, data = 8, found.packet
+    with SimTarget(cpus=1) as target, target.load(spec, unsafe=True) as program, pytest.raises(Fault) as caught:
+        program.run(bytes(meta) + data, ctx=struct.pack("<II", meta, meta + len(data)), tier="interpreter")
+    assert caught.value.pc == found.pc
+
+
 def test_unset_registers_loops_results_and_references():
     for id, said in {"register-unset": "r2 is read, and nothing was written to it",
                      "loop-infinite": "instructions the program has not ended",
@@ -203,6 +225,11 @@ def test_an_accepted_program_and_rules_that_no_run_can_show():
     found = search(entry("map-read-only").program)[1]
     assert not found and "a run in the simulator cannot show it" in found.why
     assert json.loads(json.dumps(found.to_dict()))["found"] is False
+
+
+def test_what_is_refused_before_the_walk_may_lie_where_no_run_comes():
+    found = search("r0 = 2\nexit\ncall f\nexit\nf:\nr0 = 1")[1]
+    assert not found and "refused before any path was followed" in found.why
 
 
 @pytest.mark.parametrize("each", [each for each in entries() if each.trigger and each.flow and each.harm],
