@@ -99,6 +99,12 @@ def _simulator() -> tuple[str, str, str]:
     return OK if good else BROKEN, f"a two-line program returned {result.verdict or result.retval}", ""
 
 
+def _verifier() -> tuple[str, str, str]:
+    from .verify import COMPILED
+
+    return (OK, "compiled", "") if COMPILED else (OK, "pure Python", "for long programs: make compiled")
+
+
 def _kernel() -> tuple[str, str, str]:
     if platform.system() != "Linux":
         return MISSING, f"{platform.system()} has no eBPF of its own", "use target sim, or a guest: %bpf_target qemu"
@@ -197,6 +203,7 @@ CHECKS: tuple[tuple[str, str, Probe], ...] = (
     ("notebook packages", "notebooks, charts, DataFrames",
      _packages(("jupyterlab", "ipywidgets", "anywidget", "bokeh", "pandas"), "lab")),
     ("simulator", "target sim: no root, no VM", _simulator),
+    ("verifier", "every target; which build of it runs", _verifier),
     ("kernel", "target local", _kernel),
     ("bpf(2)", "target local", _bpf),
     ("network namespaces", "live traffic on target local", _namespaces),

@@ -3,7 +3,7 @@
 from . import explore
 from .explore import verify
 
-#: does the compiled build run here? It says and does the same as the source, faster.
+#: does the compiled build run here (docs/speed.md)? It says and does the same as the source, faster.
 COMPILED = not explore.__file__.endswith(".py")
 
 __all__ = ["COMPILED", "verify"]

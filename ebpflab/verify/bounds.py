@@ -43,11 +43,13 @@ def _result(bits: tnum.Tnum, wide: Range, low: Range, narrow: bool) -> Scalar:
     return zero_extended(*bits, *low) if narrow else sync(*bits, *wide, *low)
 
 
-def _signed_if_same(ends: tuple[int, int], any_range: Range) -> Range:
+def _signed_if_same(ends: tuple[int, int], narrow: bool) -> Range:
     """Signed ends of an unsigned range if it does not cross the sign boundary."""
     umin, umax = ends
-    low, high = (s32(umin), s32(umax)) if any_range is ANY32 else (s64(umin), s64(umax))
-    return (low, high, umin, umax) if low <= high else (any_range[0], any_range[1], umin, umax)
+    low, high = (s32(umin), s32(umax)) if narrow else (s64(umin), s64(umax))
+    if low > high:
+        low, high = (S32_MIN, S32_MAX) if narrow else (S64_MIN, S64_MAX)
+    return low, high, umin, umax
 
 
 # ---- sums and products: both widths are tracked independently
@@ -118,7 +120,7 @@ def _bitwise(a: Scalar, b: Scalar, bits: tnum.Tnum, ends: Callable, narrow: bool
     if not low_mask and not b.mask & U32:
         low: Range = (s32(low_value), s32(low_value), low_value, low_value)
     else:
-        low = _signed_if_same(ends(a.u32_min, a.u32_max, b.u32_min, b.u32_max, low_value, low_mask), ANY32)
+        low = _signed_if_same(ends(a.u32_min, a.u32_max, b.u32_min, b.u32_max, low_value, low_mask), True)
     if narrow:
         if low_mask or b.mask & U32:
             low = low_from_bits(value, mask, *low)
@@ -127,7 +129,7 @@ def _bitwise(a: Scalar, b: Scalar, bits: tnum.Tnum, ends: Callable, narrow: bool
         wide: Range = (s64(value), s64(value), value, value)
         low = (s32(low_value), s32(low_value), low_value, low_value)
     else:
-        wide = _signed_if_same(ends(a.umin, a.umax, b.umin, b.umax, value, mask), ANY64)
+        wide = _signed_if_same(ends(a.umin, a.umax, b.umin, b.umax, value, mask), False)
     return sync(value, mask, *wide, *low)
 
 

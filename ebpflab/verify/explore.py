@@ -37,6 +37,7 @@ from . import (
 )
 from .cfg import Refused, Shape
 from .env import E2BIG, EINVAL, Env, Map, Pending, Stop
+from .listen import listen
 from .log import Log
 from .result import LazyTrace, StepRecord
 from .signature import Mismatch, Signatures
@@ -181,6 +182,8 @@ class Run:
             env.previous, pc = pc, env.pc
             state = env.state
             env.processed += 1
+            if not env.processed & 0xFF:
+                listen()
             if env.processed > self.limit:
                 raise env.reject(f"BPF program is too large. Processed {env.processed} insn", E2BIG)
             state.last, state.insn = env.previous, pc
