@@ -79,7 +79,7 @@ def facts(trace: Trace, match: Match | None) -> dict[str, object]:
     at = register(match, insn)
     found: dict[str, object] = {"program": trace.program.type, "have": "something else"}
     if step is not None:
-        found |= {"pc": step.pc, "insn": step.text}
+        found |= {"pc": step.pc, "insn": step.text, "statement": step.text.partition(") ")[2]}
     elif trace.verdict.pc is not None:
         found["pc"] = trace.verdict.pc
     value = step.before.frame.regs.get(at) if step is not None and at is not None else None
@@ -113,11 +113,17 @@ def facts(trace: Trace, match: Match | None) -> dict[str, object]:
 
 
 def _registers(trace: Trace, step: Step, at: int | None) -> dict[str, object]:
-    """``index``: the register that was last added to the one in question; ``data_end``: the one with the end."""
+    """``index``: the register that is added, or was last added, to the one in question; ``data_end``: the one with the
+    end."""
     regs = step.before.frame.regs
     found: dict[str, object] = {
         "data_end": next((n for n, value in regs.items() if value.type == "pkt_end"), 3), "index": 1}
     insns, before = trace.program.insns, step.parent
+    here = _insn(trace, step)
+    op = op_of(here) if here is not None else None
+    if here is not None and op is not None and (op.kind, op.source, op.verb) == ("alu", "x", "add"):
+        source = regs.get(here.src)
+        return found | {"index": here.src if source is None or source.type == "scalar" else here.dst}
     for _ in range(_LOOK_BACK):
         if before is None:
             break

@@ -113,7 +113,8 @@ class Search:
 
     def _conclusion(self) -> str:
         packets = f"packets of {ETH_HLEN} to {inputs.LONGEST_PACKET} bytes, " if inputs.has_packet(self.spec) else ""
-        bound = f"{packets}{BUDGET} instructions a run"
+        alone = ", maps that nobody else changes meanwhile" if self.spec.maps else ""
+        bound = f"{packets}{BUDGET} instructions a run{alone}"
         if self.trace is None:
             return f"{self.runs} runs ended without a fault ({bound})."
         if self.queue:

@@ -53,6 +53,13 @@ def test_the_fix_in_assembly_is_one():
     assert verify(assemble(fixed)).ok
 
 
+@pytest.mark.parametrize(("addition", "number"), [("r0 += r6", 6), ("r6 += r0", 6)])
+def test_the_fix_bounds_the_number_that_is_added(addition, number):
+    found = explain(LOOKUP.replace("if r6 > 47 goto out\nr0 += r6", f"r6 = *(u64 *)(r0 + 0)\n{addition}"))
+    assert found.id == "arith-unbounded" and found.asm.startswith(f"if r{number} > 63 goto out")
+    assert found.asm.endswith(addition)
+
+
 def test_the_packet_fix_names_the_register_with_the_end():
     broken = """
     r2 = *(u32 *)(r1 + 0)
