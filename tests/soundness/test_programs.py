@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import ebpflab as lab
 from ebpflab.asm import assemble
 from ebpflab.verify import bounds, compare, explore, memory, precision, verify
 
 from ..verify import programs as rules
 from ..verify.programs import PROGRAMS
 from .campaign import simulate
+from .contained import Unsound, Walk, run
 from .generate import program
 from .mutate import change
 from .oracle import Kernel, kernel_log
@@ -102,6 +104,24 @@ def test_what_was_found_is_what_the_kernel_says(kernel, name):
         ok, log = kernel.log(spec, level)
         assert ok == (one["verdict"] == "accept")
         assert kernel_log(verify(spec, log_level=level).log) == log
+
+
+@pytest.mark.parametrize("name", [name for name, one in CASES.items() if "unsound" in one])
+def test_where_linux_claims_too_much_a_run_shows_it(name):
+    """Our verifier follows Linux into a mistake; the comparison of runs with claims finds it."""
+    one, spec = case(name)
+    packet = bytes(one["packet"])
+    with pytest.raises(Unsound, match=one["unsound"]):
+        run([Walk(spec, prune=False)], spec, [(packet, {})])
+    assert lab.load(spec).run(packet).retval == one["returns"]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", [name for name, one in CASES.items() if "unsound" in one])
+def test_linux_runs_into_it_too(kernel, name):
+    one, spec = case(name)
+    with lab.load(spec, target="local") as program:
+        assert program.run(bytes(one["packet"])).retval == one["returns"]
 
 
 # ---- would it be noticed? a verifier with one mistake, and the same programs
