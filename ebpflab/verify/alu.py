@@ -137,7 +137,7 @@ def move(env: Env, insn: Insn, op: Op) -> None:
         fits = reg.num.umax <= 0xFFFF_FFFF
         if fits:
             reg = link(env, insn.src)
-        env.regs[insn.dst] = Reg(SCALAR, low_half(reg.num), reg.off, reg.id if fits else 0, reg.ref, reg.data)
+        env.regs[insn.dst] = Reg(SCALAR, low_half(reg.num), 0, reg.id if fits else 0, reg.ref, reg.data)
 
 
 def move_signed(env: Env, insn: Insn, op: Op) -> None:
@@ -151,7 +151,7 @@ def move_signed(env: Env, insn: Insn, op: Op) -> None:
         reg = link(env, insn.src)
     extend = sign_extended if op.width == 64 else sign_extended32
     num = extend(reg.num, insn.off >> 3)
-    env.regs[insn.dst] = Reg(SCALAR, num, reg.off, reg.id if positive else 0, reg.ref, reg.data)
+    env.regs[insn.dst] = Reg(SCALAR, num, 0, reg.id if positive else 0, reg.ref, reg.data)
 
 
 def compute(env: Env, insn: Insn, op: Op, second: Reg | None) -> None:

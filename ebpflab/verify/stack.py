@@ -88,7 +88,7 @@ def write_fixed(env: Env, frame: Frame, off: int, size: int, regno: int) -> None
             from .alu import link
 
             reg = link(env, regno)
-        spilled = reg if fits else reg.linked(0)
+        spilled = reg if fits else reg.unlinked()
     elif reg is None and whole and stores_constant:
         spilled = constant(insn.imm)
     elif reg is not None and _spillable(reg):
@@ -181,7 +181,7 @@ def read_fixed(env: Env, frame: Frame, off: int, size: int, regno: int) -> None:
             return
         if size <= spilled and off % 8 == 0:
             # the low bytes of the spilled number; a narrower one is a different number
-            env.regs[regno] = reg if reg.num.umax.bit_length() <= 8 * size else reg.linked(0)
+            env.regs[regno] = reg if reg.num.umax.bit_length() <= 8 * size else reg.unlinked()
         else:
             kinds = [types[(-off - 1 - at) % 8] for at in range(size)]
             for at, kind in enumerate(kinds):

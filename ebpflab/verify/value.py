@@ -93,6 +93,10 @@ class Reg:
         """The same with another id."""
         return Reg(self.type, self.num, self.off, id, self.ref, self.data, self.frameno)
 
+    def unlinked(self) -> Reg:
+        """The same number, linked to no other (``clear_scalar_id``)."""
+        return Reg(self.type, self.num, 0, 0, self.ref, self.data, self.frameno)
+
     def retyped(self, type: int, id: int, ref: int) -> Reg:
         return Reg(type, self.num, self.off, id, ref, self.data, self.frameno)
 
