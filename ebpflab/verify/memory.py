@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..isa import Insn, Op
 from ..isa.bits import CMPXCHG, FETCH, U64
-from . import context, reference, stack, tnum
+from . import context, mapitself, reference, stack, tnum
 from .call import forget_arguments
 from .env import EINVAL, ENOTSUPP, MAX_VAR_OFF, Env, Stop
 from .scalar import S64_MIN, s32, sign_extended, truncated
@@ -219,7 +219,7 @@ def access(env: Env, regno: int, off: int, size: int, write: bool, value: int, o
         if loads:
             env.forget(value)
     elif type == MAP_PTR:
-        _map_itself(env, reg, regno, off, write)
+        mapitself.access(env, reg, regno, off, size, write, value)
     elif (base == BTF_ID and not type & MAYBE_NULL) or type == ARENA:
         raise env.unsupported(f"access through {type_name(type)} pointers")
     else:
@@ -228,26 +228,6 @@ def access(env: Env, regno: int, off: int, size: int, write: bool, value: int, o
         loaded = env.regs[value]
         if loaded.type == SCALAR:
             env.regs[value] = loaded.number((sign_extended if signed else truncated)(loaded.num, size))
-
-
-#: map type -> the kernel's struct of such a map
-_STRUCTS = {"array": "bpf_array", "percpu_array": "bpf_array", "prog_array": "bpf_array",
-            "perf_event_array": "bpf_array",
-            "array_of_maps": "bpf_array", "hash": "bpf_htab", "percpu_hash": "bpf_htab", "lru_hash": "bpf_htab",
-            "lru_percpu_hash": "bpf_htab", "hash_of_maps": "bpf_htab", "lpm_trie": "lpm_trie",
-            "stack_trace": "bpf_stack_map", "ringbuf": "bpf_ringbuf_map"}
-
-
-def _map_itself(env: Env, reg: Reg, regno: int, off: int, write: bool) -> None:
-    """The kernel's own ``struct bpf_map`` may be read, as its BTF describes it (``check_ptr_to_map_access``)."""
-    word = _STRUCTS.get(reg.data.type)
-    if word is None:
-        raise env.unsupported(f"access to {reg.data.type} maps themselves")
-    if off < 0:
-        raise env.reject(f"R{regno} is {word} invalid negative access: off={off}")
-    if write:
-        raise env.reject(f"only read from {word} is supported")
-    raise env.unsupported("reading the kernel's struct bpf_map")
 
 
 def _region(env: Env, reg: Reg, regno: int, off: int, size: int, write: bool) -> None:

@@ -186,6 +186,13 @@ PROGRAMS = [
     ("two kinds of dynptr on two paths",
      IN_R6 + UNKNOWN + "if r0 == 0 goto l\n" + local(-16) + "goto m\nl: " + reserve(-16)
      + "m: " + discard(-16) + DONE, "arg 1 is an unacquired reference"),
+    ("a member of the map itself", "r1 = hash ll\nr0 = *(u32 *)(r1 + 76)\nexit", ACCEPT),
+    ("past a member of the map itself", "r1 = hash ll\nr0 = *(u32 *)(r1 + 33)\nexit",
+     "access beyond the end of member excl (mend:36) in struct bpf_map with off 33 size 4"),
+    ("between the members of the map itself", "r1 = hash ll\nr0 = *(u32 *)(r1 + 36)\nexit",
+     "struct bpf_map doesn't have field at offset 36"),
+    ("half of a pointer in the map itself", "r1 = hash ll\nr0 = *(u32 *)(r1 + 40)\nexit",
+     "cannot access ptr member ops with moff 40 in struct bpf_map with off 40 size 4"),
     ("a number for a map", "r1 = 0\nr2 = r10\ncall bpf_map_lookup_elem\n" + DONE, "R1 type=scalar expected=map_ptr"),
     ("the wrong map", "r2 = progs ll\nr1 = hash ll\nr3 = 0\ncall bpf_tail_call\n" + DONE,
      "R1 type=map_ptr expected=ctx"),

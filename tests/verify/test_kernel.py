@@ -25,3 +25,20 @@ def test_the_kernel_agrees(local, text):
     assert ours.verdict.result == theirs.verdict.result
     if syscall.version()[:2] == (6, 18):
         assert words(ours.log) == words(theirs.log)
+
+
+@pytest.mark.parametrize("map_type", ["array", "hash"])
+def test_every_access_to_a_map_itself(local, map_type):
+    """The members of the kernel's struct bpf_map, at every offset, in every size."""
+    if syscall.version()[:2] != (6, 18):
+        pytest.skip("the struct differs from kernel to kernel; ours is that of Linux 6.18")
+    verdicts = {"accept": 0, "reject": 0, "unsupported": 0}
+    for off in range(156):
+        for bits in (8, 16, 32, 64):
+            spec = program(f".map m {map_type} u32 u64 4\nr1 = m ll\nr6 = *(u{bits} *)(r1 + {off})\nr0 = 0\nexit")
+            ours = verify(spec)
+            verdicts[ours.verdict.result] += 1
+            if ours.verdict.result != "unsupported":
+                theirs = local.verify(spec)
+                assert (ours.verdict.result, words(ours.log)) == (theirs.verdict.result, words(theirs.log)), (off, bits)
+    assert verdicts["accept"] > 200 and verdicts["reject"] > 200 and verdicts["unsupported"] < 30
