@@ -15,6 +15,7 @@ from .rows import best, row
 
 UNKNOWN = "call bpf_get_prandom_u32\n"
 ROUNDS = 5
+LEAST = 10_000      # instructions that the rounds of a short program walk together
 
 
 def arithmetic(count: int) -> str:
@@ -52,7 +53,7 @@ def measure() -> list[dict]:
         for name, text in PROGRAMS.items():
             spec = assemble(text)
             count = verify(spec).verdict.stats.processed or 0
-            rounds = ROUNDS if count < 50_000 else 1
+            rounds = max(LEAST // count, ROUNDS) if count < 50_000 else 1
             ours = best(partial(verify, spec), rounds)
             theirs = min(_load(kernel, spec, count) for _ in range(rounds)) if kernel else None
             rows.append(row(f"verify {name}, {build}", count / ours, "insn/s", peer, theirs and count / theirs,

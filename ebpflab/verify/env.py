@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from copy import copy
 
+from ..abi.helpers import Helper
 from ..errors import Unsupported
 from ..isa import Insn, Op, bits, op_of
 from ..obj.btf import Btf
@@ -97,6 +98,7 @@ class Env:
         self.ops: list[Op | None] = [op_of(insn._replace(off=0) if insn.opcode == bits.JMP | bits.EXIT else insn)
                                      for insn in spec.insns]
         self.type, self.attach = spec.type, spec.expected_attach
+        self.prototypes: dict[int, Helper] = {}             # helpers that were found callable
         flags = spec.flags
         self.strict = bool(flags & STRICT_ALIGNMENT) and not flags & ANY_ALIGNMENT
         self.every_state = bool(flags & TEST_STATE_FREQ)

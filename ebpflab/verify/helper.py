@@ -97,6 +97,9 @@ def available(spec: ProgramSpec, name: str) -> bool:
 
 def _find(env: Env, number: int) -> Helper:
     """The prototype, if a program of this type and licence may call the helper."""
+    found = env.prototypes.get(number)
+    if found is not None:
+        return found
     name = HELPER_NAMES.get(number)
     if name is None:
         raise env.reject(f"invalid func unknown#{number}", EINVAL)
@@ -107,6 +110,7 @@ def _find(env: Env, number: int) -> Helper:
         raise env.reject("cannot call GPL-restricted function from non-GPL compatible program", EINVAL)
     if proto.sleeps and not env.spec.flags & SLEEPABLE:
         raise env.reject("helper call might sleep in a non-sleepable prog", EINVAL)
+    env.prototypes[number] = proto
     return proto
 
 

@@ -242,6 +242,8 @@ def _whole(slot: Slot) -> Reg | None:
 
 def _stack_admits(old: Frame, now: Frame, ids: Ids, level: int) -> bool:
     """Are the current slots as good as the old ones (``stacksafe``)?"""
+    if not old.stack:
+        return True
     if old.stack is now.stack and not any(slot.reg.id or slot.reg.ref for slot in old.stack):
         return True
     for at, slot in enumerate(old.stack):
