@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..errors import Unsupported
 from ..isa import bits, rows
 from ..spec import ProgramSpec
@@ -46,6 +48,12 @@ def check_sleepable(spec: ProgramSpec) -> None:
         raise Refused("Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable")
 
 
+@lru_cache(maxsize=256)
+def _known(opcode: int) -> bool:
+    """Is it an instruction of Linux 6.18?"""
+    return any(row.since and row.since not in _LATER for row in rows(opcode))
+
+
 def check(spec: ProgramSpec, maps: tuple[Map, ...]) -> None:
     """``resolve_pseudo_ldimm64``: what no rule below would notice, and the maps that are named."""
     insns, use = spec.insns, MapUse(spec)
@@ -57,7 +65,7 @@ def check(spec: ProgramSpec, maps: tuple[Map, ...]) -> None:
         if insn.opcode == 0x18:
             _check_wide(spec, pc, maps, use)
             pc += 1
-        elif not any(row.since and row.since not in _LATER for row in rows(insn.opcode)):
+        elif not _known(insn.opcode):
             raise Refused(f"unknown opcode {insn.opcode:02x}")
         pc += 1
 
