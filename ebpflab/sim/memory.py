@@ -58,7 +58,7 @@ class Memory:
     """``views`` maps a page to its buffer; the code generator reads it directly.
 
     ``owners`` says for a page what it is (a str, or an object whose ``str`` is taken when a fault is told).
-    An owner without a view is memory that programs must not touch: a map itself, a packet that moved.
+    An owner without a view is memory that is no more: a packet that moved.
     ``journal``, when it is a list, receives a Write for every change made through this class, and Mapped and
     Unmapped; maps add what they do (``maps.base.MapChange``).
     """
@@ -105,12 +105,6 @@ class Memory:
             self.owners[first + at] = owner
         if self.native is not None:
             self.native.drop(first, pages)
-        return first << PAGE_BITS
-
-    def forbid(self, owner, pages: int = 1) -> int:
-        """An address that names something programs cannot read."""
-        first = self.reserve(pages)
-        self.owners[first] = owner
         return first << PAGE_BITS
 
     def unmap(self, address: int, note: object = None) -> None:

@@ -1,14 +1,11 @@
 """The kernel's own ``struct bpf_map``, to which a map pointer points: its members may be read.
 
-Every map's struct starts with one. What it holds differs by version and configuration; this is Linux 6.18 on a 64-bit
-machine with CONFIG_SECURITY and CONFIG_MEMCG (``include/linux/bpf.h``), up to the name. A member that is a pointer
-gives a pointer to a kernel struct, which is not modelled.
+A member that is a pointer gives a pointer to a kernel struct, which is not modelled.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from ..abi.map_struct import MEMBERS
 from .env import Env
 from .value import Reg
 
@@ -18,36 +15,6 @@ _STRUCTS = {"array": "bpf_array", "percpu_array": "bpf_array", "prog_array": "bp
             "array_of_maps": "bpf_array", "hash": "bpf_htab", "percpu_hash": "bpf_htab", "lru_hash": "bpf_htab",
             "lru_percpu_hash": "bpf_htab", "hash_of_maps": "bpf_htab", "lpm_trie": "lpm_trie",
             "stack_trace": "bpf_stack_map", "ringbuf": "bpf_ringbuf_map"}
-
-
-class Member(NamedTuple):
-    name: str
-    offset: int
-    size: int
-    pointer: bool
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.size
-
-
-def _members(text: str) -> tuple[Member, ...]:
-    """``name size`` in order, ``*name`` a pointer, each at a multiple of its size (of 4 for bytes)."""
-    found: list[Member] = []
-    at = 0
-    for line in text.split(","):
-        word, size = line.split()
-        bytes_ = int(size)
-        step = min(bytes_, 8) if bytes_ in (4, 8) else 4
-        at = (at + step - 1) // step * step
-        found.append(Member(word.lstrip("*"), at, bytes_, word[0] == "*"))
-        at += bytes_
-    return tuple(found)
-
-
-MEMBERS = _members("""sha 32, excl 4, *ops 8, *inner_map_meta 8, *security 8, map_type 4, key_size 4, value_size 4,
-    max_entries 4, map_extra 8, map_flags 4, id 4, *record 8, numa_node 4, btf_key_type_id 4, btf_value_type_id 4,
-    btf_vmlinux_value_type_id 4, *btf 8, *objcg 8, name 16""")
 
 
 def access(env: Env, reg: Reg, regno: int, off: int, size: int, write: bool, value: int) -> None:

@@ -1,13 +1,18 @@
 """Maps against the kernel's: the same calls, the same results and errnos, from user space and from programs."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ebpflab.abi import map_struct
 from ebpflab.asm import assemble
 from ebpflab.errors import KernelError, SpecError, Unsupported
 from ebpflab.sim import Machine
 from ebpflab.spec import map_spec
+
+from .conftest import TIERS
 
 RELAXED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 MAPS = [
@@ -173,6 +178,42 @@ def test_programs_see_the_kernels_results(spec, oracle):
         oracle.session.close(theirs)
 
     compare()
+
+
+THEMSELVES = [*MAPS, *QUEUES, map_spec("m", "hash", "u32", "u32", 7, flags=1 | 1 << 7),
+              map_spec("m", "lpm_trie", 8, 4, 2, flags=1 | 1 << 2), map_spec("m", "ringbuf", "", "", 8192),
+              map_spec("m", "prog_array", "u32", "u32", 3), map_spec("m", "perf_event_array", "u32", "u32", 2),
+              map_spec("m", "stack_trace", "u32", 16, 5), map_spec("m", "cgroup_array", "u32", "u32", 2),
+              map_spec("m", "devmap", "u32", "u32", 2), map_spec("m", "sockmap", "u32", "u32", 2)]
+#: what a program that runs in the kernel would find elsewhere: its addresses, and the number it gave this map
+ELSEWHERE = {"ops", "inner_map_meta", "security", "record", "btf", "objcg", "id"}
+
+
+@pytest.mark.parametrize("spec", THEMSELVES, ids=lambda spec: f"{name(spec)}-{spec.flags}")
+def test_what_a_program_reads_of_the_map_itself(spec, oracle):
+    """Each word of ``struct bpf_map`` goes into the packet, from the kernel's map and from ours."""
+    words = [(at, member) for member in map_struct.MEMBERS if member.name not in ELSEWHERE
+             for at in range(member.offset, member.end, 4)]
+    text = "\n".join([
+        "r2 = *(u32 *)(r1 + 0)", "r3 = *(u32 *)(r1 + 4)", "r4 = r2", f"r4 += {4 * len(words)}", "if r4 > r3 goto out",
+        "r1 = m ll", *(f"r0 = *(u32 *)(r1 + {at})\n*(u32 *)(r2 + {4 * slot}) = r0"
+                       for slot, (at, _) in enumerate(words)), "out:", "r0 = 2", "exit"])
+    text = f".license GPL\n.map m array u32 u32 1\n{text}"
+    program = replace(assemble(text, type="xdp"), maps=(spec,))
+    kernel = oracle.load(program)
+    data = b"\xee" * (4 * len(words) + 8)
+    _, theirs, _ = oracle.run(kernel, data)
+    for tier in TIERS:
+        loaded = Machine(cpus=oracle.cpus).load(program)
+        done = loaded.run(data, tier=tier)
+        for slot, (at, member) in enumerate(words):
+            ours = done.data[4 * slot:4 * slot + 4]
+            assert ours == theirs[4 * slot:4 * slot + 4], (tier, member, at)
+        at = next(member.offset for member in map_struct.MEMBERS if member.name == "id")
+        reader = assemble(f".map m array u32 u32 1\nr1 = m ll\nr0 = *(u32 *)(r1 + {at})\nexit", type="xdp")
+        again = Machine().load(replace(reader, maps=(spec,)))
+        assert again.run(bytes(64), tier=tier).retval == again.maps["m"].id
+    oracle.session.close(kernel)
 
 
 CREATED = [

@@ -24,8 +24,14 @@ class Forking:
         self.given += [term >= low, term <= high]
         return Number(self, term)
 
+    def fresh(self, name: str) -> Number:
+        """A number of which nothing is known yet."""
+        return Number(self, self.z3.FreshConst(self.z3.BitVecSort(self.bits), name))
+
     def term(self, word: Any) -> Any:
-        return word.term if isinstance(word, Number) else self.z3.BitVecVal(word, self.bits)
+        if isinstance(word, Answer):        # Python counts True as 1
+            return self.z3.If(word.term, self.term(1), self.term(0))
+        return word.term if isinstance(word, Number) else self.z3.BitVecVal(int(word), self.bits)
 
     def number_of(self, term: Any) -> Number:
         return Number(self, term)
@@ -88,6 +94,9 @@ class Number:
 
     def __invert__(self) -> Number:
         return Number(self.run, ~self.term)
+
+    def __bool__(self) -> bool:
+        return self.run.decide(self.term != 0)
 
 
 def _operator(apply: Callable[[Any, Any], Any], result: type):

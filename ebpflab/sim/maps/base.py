@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ...abi import map_struct
 from ...errors import KernelError, SpecError
 from ...spec import MapSpec
 from ..memory import Memory, Write
@@ -35,6 +36,9 @@ FLAGS = {
     "queue": F_NUMA_NODE | _ACCESS, "stack": F_NUMA_NODE | _ACCESS, "bloom_filter": F_NUMA_NODE | F_ZERO_SEED | _ACCESS,
     "ringbuf": F_NUMA_NODE,
 }
+#: map type -> flags that the kernel adds (``dev_map_init_map``)
+ADDED = {"devmap": F_RDONLY_PROG}
+NUMA_NO_NODE = 0xFFFF_FFFF
 
 _ids = itertools.count(1)
 
@@ -115,7 +119,10 @@ class SimMap:
             self.refuse("a map cannot be both read-only and write-only")
         self.check()
         #: what a program's map pointer holds
-        self.address = memory.forbid(self)
+        self.address = memory.map(memoryview(map_struct.image(
+            spec.name, map_type=spec.row.number, key_size=spec.key_size, value_size=spec.value_size,
+            max_entries=spec.max_entries, map_extra=spec.map_extra, map_flags=spec.flags | ADDED.get(spec.type, 0),
+            id=self.id, numa_node=0 if spec.flags & F_NUMA_NODE else NUMA_NO_NODE)), self)
 
     def check(self) -> None:
         """Raise KernelError for a description that the kernel refuses (``map_alloc_check``)."""
@@ -124,7 +131,7 @@ class SimMap:
         raise self.error(number, "BPF_MAP_CREATE", why)
 
     def __str__(self) -> str:
-        return f"map {self.spec.name} itself (a program reads its values, never the map)"
+        return f"map {self.spec.name} itself (bpf_map_lookup_elem finds its values)"
 
     def error(self, number: int, call: str, why: str = "") -> KernelError:
         name = errno.errorcode.get(number, str(number))
