@@ -1,10 +1,10 @@
-"""Helper functions of the simulator."""
+"""Helper functions of the simulator: importing a module registers its helpers."""
 
 from __future__ import annotations
 
 from ...isa import bits
-from . import maps, packet, system
-from .packet import load_packet
+from . import checksums, maps, redirects, skb, system, xdp
+from .frames import load_packet
 from .registry import HELPERS, Helper, find
 from .system import tail_target
 
@@ -15,4 +15,5 @@ def call_helper(run, number: int, regs) -> int:
     return found.function(run, *regs[1:1 + found.arity]) & bits.U64
 
 
-__all__ = ["HELPERS", "Helper", "call_helper", "find", "load_packet", "maps", "packet", "system", "tail_target"]
+__all__ = ["HELPERS", "Helper", "call_helper", "checksums", "find", "load_packet", "maps", "redirects", "skb", "system",
+           "tail_target", "xdp"]

@@ -1,0 +1,48 @@
+"""Helpers that send a packet elsewhere."""
+
+from __future__ import annotations
+
+import errno
+
+from ...errors import Fault
+from ..maps import References
+from .frames import skb_frame
+from .registry import helper
+
+XDP_ABORTED, XDP_REDIRECT, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 4, 2, 7
+
+
+@helper()
+def redirect(run, ifindex, flags):
+    ifindex &= 0xFFFF_FFFF
+    if run.program.spec.type == "xdp":
+        if flags:
+            return XDP_ABORTED
+        run.redirect = ifindex
+        return XDP_REDIRECT
+    if flags & ~1:   # BPF_F_INGRESS
+        return TC_ACT_SHOT
+    run.redirect = ifindex
+    return TC_ACT_REDIRECT
+
+
+@helper()
+def redirect_map(run, map_, index, flags):
+    found, index = run.map(map_), index & 0xFFFF_FFFF
+    if not isinstance(found, References) or found.spec.type not in ("devmap", "cpumap", "xskmap"):
+        raise Fault(f"bpf_redirect_map does not work on {found.spec.name}, a {found.spec.type} map")
+    if flags & ~(0x1B if found.spec.type == "devmap" else 3):   # action, BPF_F_BROADCAST, BPF_F_EXCLUDE_INGRESS
+        return XDP_ABORTED
+    if found.at(index) is None and not flags & 8:
+        return flags & 3
+    run.redirect = (found.spec.name, index)
+    return XDP_REDIRECT
+
+
+@helper()
+def clone_redirect(run, ctx, ifindex, flags):
+    skb_frame(run, ctx)
+    if flags & ~1:
+        return -errno.EINVAL
+    run.redirect = ifindex & 0xFFFF_FFFF
+    return 0
