@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from ...isa import bits
-from . import checksums, maps, redirects, skb, system, xdp
+from . import (  # noqa: F401
+    checksums,
+    dynptr,
+    maps,
+    redirects,
+    skb,
+    system,
+    xdp,
+)
 from .frames import load_packet
 from .registry import HELPERS, Helper, find
 from .system import tail_target
@@ -15,5 +23,4 @@ def call_helper(run, number: int, regs) -> int:
     return found.function(run, *regs[1:1 + found.arity]) & bits.U64
 
 
-__all__ = ["HELPERS", "Helper", "call_helper", "checksums", "find", "load_packet", "maps", "redirects", "skb", "system",
-           "tail_target", "xdp"]
+__all__ = ["HELPERS", "Helper", "call_helper", "find", "load_packet", "tail_target"]

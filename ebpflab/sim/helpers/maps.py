@@ -9,7 +9,8 @@ from ..maps import Array, Bloom, Hash, PerfEventArray, Queue, References, RingBu
 from .registry import helper, signed32
 
 
-def _a(run, address: int, kind: type, what: str):
+def a_map(run, address: int, kind: type, what: str):
+    """The map that a pointer names, which has to be of a kind. Raises Fault."""
     found = run.map(address)
     if not isinstance(found, kind):
         raise Fault(f"{what} does not work on {found.spec.name}, a {found.spec.type} map")
@@ -112,7 +113,7 @@ def loop(run, count, callback, ctx, flags):
 
 @helper()
 def perf_event_output(run, ctx, map_, flags, data, size):
-    found = _a(run, map_, PerfEventArray, "perf_event_output")
+    found = a_map(run, map_, PerfEventArray, "perf_event_output")
     if flags & ~0xFFFF_FFFF_FFFF:   # BPF_F_INDEX_MASK and BPF_F_CTXLEN_MASK
         return -errno.EINVAL
     payload = run.memory.read(data, size)
@@ -132,7 +133,7 @@ helper("skb_output", "xdp_output")(perf_event_output)
 def ringbuf_output(run, map_, data, size, flags):
     if flags & ~3:   # BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP
         return -errno.EINVAL
-    ring = _a(run, map_, RingBuffer, "ringbuf_output")
+    ring = a_map(run, map_, RingBuffer, "ringbuf_output")
     return ring.output(run.memory.read(data, size), run.cpu, run.machine.clock.read())
 
 
@@ -140,10 +141,10 @@ def ringbuf_output(run, map_, data, size, flags):
 def ringbuf_reserve(run, map_, size, flags):
     if flags:
         return 0
-    return _a(run, map_, RingBuffer, "ringbuf_reserve").reserve(size, run.cpu, run.machine.clock.read())
+    return a_map(run, map_, RingBuffer, "ringbuf_reserve").reserve(size, run.cpu, run.machine.clock.read())
 
 
-def _finish(run, sample: int, state: str) -> int:
+def finish_record(run, sample: int, state: str) -> int:
     for found in run.machine.map_at.values():
         if isinstance(found, RingBuffer) and found.finish(sample, state):
             return 0
@@ -152,17 +153,17 @@ def _finish(run, sample: int, state: str) -> int:
 
 @helper()
 def ringbuf_submit(run, sample, flags):
-    return _finish(run, sample, "submitted")
+    return finish_record(run, sample, "submitted")
 
 
 @helper()
 def ringbuf_discard(run, sample, flags):
-    return _finish(run, sample, "discarded")
+    return finish_record(run, sample, "discarded")
 
 
 @helper()
 def ringbuf_query(run, map_, flags):
-    return _a(run, map_, RingBuffer, "ringbuf_query").query(flags)
+    return a_map(run, map_, RingBuffer, "ringbuf_query").query(flags)
 
 
 @helper()
@@ -171,7 +172,7 @@ def get_stackid(run, ctx, map_, flags):
         return -errno.EINVAL
     task = run.machine.task
     stack = task.user_stack if flags & 0x100 else task.kernel_stack   # BPF_F_USER_STACK
-    return _a(run, map_, StackTrace, "get_stackid").file(stack, flags)
+    return a_map(run, map_, StackTrace, "get_stackid").file(stack, flags)
 
 
 @helper()
@@ -188,7 +189,7 @@ def get_stack(run, ctx, buffer, size, flags):
 
 @helper()
 def current_task_under_cgroup(run, map_, index):
-    found, index = _a(run, map_, References, "current_task_under_cgroup"), index & 0xFFFF_FFFF
+    found, index = a_map(run, map_, References, "current_task_under_cgroup"), index & 0xFFFF_FFFF
     if index >= found.spec.max_entries:
         return -errno.E2BIG
     cgroup = found.at(index)
