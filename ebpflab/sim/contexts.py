@@ -11,7 +11,7 @@ import errno
 from ..abi import STRUCTS, Struct
 from ..abi.prog_types import BY_NAME
 from ..errors import KernelError, Unsupported
-from .frame import XDP_HEADROOM, XDP_TAILROOM, Frame
+from .frame import XDP_HEADROOM, XDP_TAILROOM, Frame, Headers
 from .memory import Memory
 
 ETH_HLEN = 14
@@ -25,6 +25,7 @@ PACKET_FIELDS = ("data", "data_end", "data_meta")
 # what convert___skb_to_skb takes over; everything else must be zero there
 SKB_INPUTS = ("mark", "priority", "ingress_ifindex", "ifindex", "cb", "tstamp", "wire_len", "gso_segs", "gso_size",
               "hwtstamp")
+SKB_OUTPUTS = tuple(name for name in SKB_INPUTS if name != "gso_size")   # what convert_skb_to___skb gives back
 
 
 def get(shape: Struct, data, name: str) -> int:
@@ -82,8 +83,8 @@ class Input:
 
     def _packet(self, data: bytes, ctx: bytes) -> None:
         given = ctx[:self.shape.size].ljust(self.shape.size, b"\0")
+        self._md = given
         if self.xdp:
-            self._md = given
             meta = self._xdp_meta(data, given) if ctx else 0
             self._put("ingress_ifindex", get(self.shape, given, "ingress_ifindex") or self._ifindex)
             self._put("rx_queue_index", get(self.shape, given, "rx_queue_index"))
@@ -101,8 +102,9 @@ class Input:
             self._put("ifindex", get(self.shape, given, "ifindex") or self._ifindex)
             body = data if self.l2 else data[ETH_HLEN:]
             self._wire_length(given, len(body), bool(ctx))
-            self.frame = Frame(self.memory, body, headroom=64 + len(data) - len(body), tailroom=XDP_TAILROOM,
-                               on_move=self.moved)
+            stripped = len(data) - len(body)
+            self.frame = Frame(self.memory, body, headroom=64 + stripped, tailroom=XDP_TAILROOM, on_move=self.moved,
+                               headers=Headers(-stripped, ETH_HLEN - stripped))
             if not self.l2:
                 self.frame.head[-ETH_HLEN:] = data[:ETH_HLEN]
             self._socket(data)
@@ -172,14 +174,14 @@ class Input:
         frame, shape = self.frame, self.shape
         if frame is None:
             return b"", bytes(self.buffer)
+        out = bytearray(self._md)
         if self.xdp:
-            data, out = bytes(frame.window), bytearray(self._md)
+            data = bytes(frame.window)
             for name, value in zip(PACKET_FIELDS, (frame.meta, len(data), 0), strict=True):
                 put(shape, out, name, value)
         else:
             data = frame.packet() if self.l2 else bytes(ETH_HLEN) + frame.packet()
-            out = bytearray(shape.size)
-            for name in SKB_INPUTS:
+            for name in SKB_OUTPUTS:
                 put(shape, out, name, get(shape, self.buffer, name))
         return data, bytes(out) if self.given else b""
 

@@ -14,6 +14,8 @@ from before fault: the verifier, too, forgets all packet pointers then.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from .memory import PACKET_PAGES, PAGE_BITS, Memory
 
 XDP_HEADROOM = 256        # XDP_PACKET_HEADROOM
@@ -21,13 +23,41 @@ XDP_FRAME = 40            # sizeof(struct xdp_frame), kept free at the hard star
 XDP_TAILROOM = 320        # SKB_DATA_ALIGN(sizeof(struct skb_shared_info)) on x86_64
 
 
+@dataclass(slots=True)
+class Headers:
+    """What a ``struct sk_buff`` knows of its packet beside the bytes. ``mac``, ``network`` and ``transport`` are the
+    headers' offsets from the packet's start (None: not set), ``mac_len`` the length that was last noted,
+    ``csum_level`` how many checksums are known to be right less one (None: CHECKSUM_NONE), ``tunnel`` the metadata
+    of ``bpf_skb_set_tunnel_key``, ``ingress`` whether it is at a tc ingress hook (a test run is not)."""
+
+    mac: int = 0
+    network: int = 14
+    transport: int | None = None
+    mac_len: int = 0
+    encapsulated: bool = False
+    csum_level: int | None = None
+    tunnel: object = None
+    ingress: bool = False
+
+    def shift(self, count: int) -> None:
+        """The packet now starts ``count`` bytes earlier."""
+        self.mac += count
+        self.network += count
+        self.shift_transport(count)
+
+    def shift_transport(self, count: int) -> None:
+        if self.transport is not None:
+            self.transport += count
+
+
 class Frame:
     """``head`` and ``tail`` are the bytes outside the window, ``window`` the mapped ones, ``meta`` the length of
-    the metadata at the window's start. ``on_move`` is called when addresses changed."""
+    the metadata at the window's start, ``headers`` what a socket buffer knows besides. ``on_move`` is called when
+    addresses changed."""
 
     def __init__(self, memory: Memory, data: bytes, *, meta: int = 0, headroom: int = XDP_HEADROOM,
-                 tailroom: int = XDP_TAILROOM, on_move=None):
-        self.memory, self.meta = memory, meta
+                 tailroom: int = XDP_TAILROOM, on_move=None, headers: Headers | None = None):
+        self.memory, self.meta, self.headers = memory, meta, headers
         self.head = bytearray(headroom)
         self.window = bytearray(data)
         self.tail = bytearray(tailroom)
@@ -64,8 +94,38 @@ class Frame:
         negative), with ``meta`` bytes of metadata, and map it anew. The caller has checked that there is room."""
         whole = self.head + self.window + self.tail
         first, last = len(self.head) + start, len(self.head) + len(self.window) + end
-        self.head, self.window, self.tail = whole[:first], whole[first:last], whole[last:]
-        self.meta = meta
+        if self.headers is not None:
+            self.headers.shift(-start)
+        self._settle(whole[:first], whole[first:last], whole[last:], meta, why)
+
+    def grow(self, room: int) -> None:
+        """Make at least ``room`` bytes of headroom (``skb_cow``)."""
+        if room <= len(self.head):
+            return
+        if self.headers is not None and self.headers.transport is None:
+            # skb_headers_offset_update adds to the mark of a header that is not set, and so makes it an offset
+            self.headers.transport = -1 - len(self.head)
+        self.head[:0] = bytes(room - len(self.head))
+
+    def insert(self, at: int, count: int, why: str) -> None:
+        """``count`` zeros at offset ``at``: what is before moves towards the start (``bpf_skb_net_hdr_push``).
+        The headers before it keep their offsets."""
+        self.grow(count)
+        body, length = self.window + self.tail, len(self.window) + count
+        body[at:at] = bytes(count)
+        if self.headers is not None:
+            self.headers.shift_transport(count)
+        self._settle(self.head[:len(self.head) - count], body[:length], body[length:], self.meta, why)
+
+    def remove(self, at: int, count: int, why: str) -> None:
+        """Take ``count`` bytes at offset ``at`` out (``bpf_skb_net_hdr_pop``)."""
+        if self.headers is not None:
+            self.headers.shift_transport(-count)
+        self._settle(self.head + self.window[:count], self.window[:at] + self.window[at + count:], self.tail, self.meta,
+                     why)
+
+    def _settle(self, head: bytearray, window: bytearray, tail: bytearray, meta: int, why: str) -> None:
+        self.head, self.window, self.tail, self.meta = head, window, tail, meta
         self.memory.unmap(self.address, f"a packet pointer from before bpf_{why}: read data and data_end again")
         self._generation += 1
         page = PACKET_PAGES[self._generation % len(PACKET_PAGES)]

@@ -8,8 +8,10 @@ from . import (  # noqa: F401
     dynptr,
     maps,
     redirects,
+    room,
     skb,
     system,
+    vlan,
     xdp,
 )
 from .frames import load_packet

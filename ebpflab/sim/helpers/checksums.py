@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from .frames import skb_frame, span
-from .registry import helper
+from .registry import ENOTSUPP, helper
 
 
 def partial(data: bytes, seed: int = 0) -> int:
@@ -93,4 +93,22 @@ def l4_csum_replace(run, ctx, offset, old, new, flags):
 @helper()
 def csum_update(run, ctx, total):
     skb_frame(run, ctx)
-    return -524   # ENOTSUPP: only for packets whose device gave a complete checksum
+    return -ENOTSUPP   # only for packets whose device gave a complete checksum
+
+
+@helper()
+def csum_level(run, ctx, what):
+    """BPF_CSUM_LEVEL_*: how many checksums, from the outermost, are known to be right."""
+    headers = skb_frame(run, ctx).headers
+    level = headers.csum_level
+    if what == 0:     # QUERY
+        return -errno.EACCES if level is None else level
+    if what == 1:     # INC
+        headers.csum_level = 0 if level is None else min(level + 1, 3)
+    elif what == 2:   # DEC
+        headers.csum_level = level - 1 if level else None
+    elif what == 3:   # RESET
+        headers.csum_level = None
+    else:
+        return -errno.EINVAL
+    return 0

@@ -7,6 +7,7 @@ from ..contexts import ETH_HLEN
 from ..frame import Frame
 from .registry import signed32
 
+P_IP, P_IPV6, P_8021Q, P_8021AD = 0x0008, 0xDD86, 0x0081, 0xA888   # __sk_buff.protocol: a little-endian load
 NET_OFF, LL_OFF = -0x100000, -0x200000     # SKF_NET_OFF, SKF_LL_OFF
 
 

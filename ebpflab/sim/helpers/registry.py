@@ -9,6 +9,7 @@ from types import MappingProxyType
 from ...abi import HELPER_IDS, HELPER_NAMES
 from ...errors import Fault, Unsupported
 
+ENOTSUPP = 524      # the kernel's own; user space has no name for it
 _TABLE: dict[int, Helper] = {}
 #: helper number -> Helper
 HELPERS = MappingProxyType(_TABLE)

@@ -7,8 +7,8 @@ import zlib
 
 from ..contexts import ETH_HLEN, get, put
 from ..frame import Frame
-from .frames import from_mac, skb_frame, span
-from .registry import helper
+from .frames import P_IP, P_IPV6, from_mac, skb_frame, span
+from .registry import ENOTSUPP, helper
 
 INT_MAX = 0x7FFF_FFFF
 SKB_MAX = 16064                            # SKB_MAX_ALLOC: four pages less the skb_shared_info
@@ -64,28 +64,34 @@ def skb_pull_data(run, ctx, size):
 @helper(moves=True)
 def skb_change_tail(run, ctx, size, flags):
     frame, size = skb_frame(run, ctx), size & 0xFFFF_FFFF
-    least = ETH_HLEN if run.input.l2 else 0
+    headers = frame.headers
+    least = next((at for at in (headers.transport, headers.network) if at and at > 0), 0)   # __bpf_skb_min_len
     if flags or not least <= size <= SKB_MAX:
         return -errno.EINVAL
+    if headers.encapsulated:
+        return -ENOTSUPP
     more = size - frame.length
     if more > len(frame.tail):
         frame.tail.extend(bytes(more - len(frame.tail)))
     if more > 0:
         frame.tail[:more] = bytes(more)
     frame.reshape(0, more, 0, "skb_change_tail")
+    for name in ("gso_size", "gso_segs"):
+        put(run.input.shape, run.input.buffer, name, 0)
     return 0
 
 
 @helper(moves=True)
 def skb_change_head(run, ctx, room, flags):
     frame, room = skb_frame(run, ctx), room & 0xFFFF_FFFF
-    if flags or frame.length + room > SKB_MAX:
+    gso = get(run.input.shape, run.input.buffer, "gso_size")
+    if flags or room > INT_MAX or (frame.length + room > SKB_MAX and not gso):
         return -errno.EINVAL
-    if room > len(frame.head):
-        frame.head[:0] = bytes(room - len(frame.head))
+    frame.grow(room)
     if room:
         frame.head[-room:] = bytes(room)
     frame.reshape(-room, 0, 0, "skb_change_head")
+    frame.headers.mac, frame.headers.mac_len = 0, frame.headers.network
     return 0
 
 
@@ -120,3 +126,25 @@ def set_hash(run, ctx, value):
     skb_frame(run, ctx)
     put(run.input.shape, run.input.buffer, "hash", value & 0xFFFF_FFFF)
     return 0
+
+
+@helper()
+def skb_set_tstamp(run, ctx, time, kind):
+    """``kind``: BPF_SKB_CLOCK_REALTIME, _MONOTONIC, _TAI."""
+    skb_frame(run, ctx)
+    shape, buffer, kind = run.input.shape, run.input.buffer, kind & 0xFFFF_FFFF
+    if get(shape, buffer, "protocol") not in (P_IP, P_IPV6):
+        return -errno.EOPNOTSUPP
+    if kind > 2 or (kind and not time):
+        return -errno.EINVAL
+    put(shape, buffer, "tstamp", time)
+    put(shape, buffer, "tstamp_type", kind)
+    return 0
+
+
+@helper()
+def skb_get_xfrm_state(run, ctx, index, to, size, flags):
+    """No packet here came through IPsec."""
+    skb_frame(run, ctx)
+    run.memory.clear(to, size & 0xFFFF_FFFF)
+    return -errno.EINVAL
