@@ -19,6 +19,7 @@ from .contexts import LOOPBACK, Input
 from .decode import Image, decode
 from .maps import SimMap
 from .memory import Memory
+from .timers import Timers
 
 BUDGET = 10_000_000        # instructions a run may take before it counts as endless
 ZERO_STACK = bytes(bits.STACK_SIZE)
@@ -162,6 +163,7 @@ class Machine:
         self.programs: dict[int, Program] = {}
         self.lock = threading.RLock()
         self._jit: Any = None
+        self.timers = Timers(self)
         self.stacks = [bytearray(ZERO_STACK) for _ in range(bits.MAX_CALL_FRAMES)]
         self.frame_pointers = [self.memory.map(stack, f"stack of frame {depth}") + bits.STACK_SIZE
                                for depth, stack in enumerate(self.stacks)]
@@ -247,6 +249,14 @@ class Machine:
             finally:
                 input_.close()
                 self.memory.bury()
+
+    def advance(self, ns: int, *, budget: int | None = None, hook=None) -> int:
+        """Let ``ns`` of simulated time pass. Timers due meanwhile call back, the earliest first; how many calls.
+
+        Raises Fault out of a callback, or when all of them together took more instructions than ``budget``.
+        """
+        with self.lock:
+            return self.timers.advance(ns, self.allowed(budget), hook)
 
     def check_run(self, tier: str, cpu: int, repeat: int) -> None:
         """Raise SpecError for a run that cannot be asked for."""

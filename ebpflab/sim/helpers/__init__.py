@@ -11,6 +11,7 @@ from . import (  # noqa: F401
     room,
     skb,
     system,
+    timers,
     vlan,
     xdp,
 )

@@ -233,6 +233,14 @@ def spin_lock(run, lock):
     return 0
 
 
+@helper()
+def kptr_xchg(run, target, pointer):
+    """What was in the map value; one program runs at a time, so this is atomic."""
+    before = run.memory.load(target, 8)
+    run.memory.store(target, 8, pointer)
+    return before
+
+
 def tail_target(run, ctx, map_, index):
     """The program that bpf_tail_call goes to, None if it fails: empty slot, bad index, 33 calls used up."""
     found = run.map(map_)
