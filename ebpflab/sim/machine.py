@@ -19,6 +19,8 @@ from .contexts import LOOPBACK, Input
 from .decode import Image, decode
 from .maps import SimMap
 from .memory import Memory
+from .objects import Objects
+from .tasks import Signal, Sysctl, Task
 from .timers import Timers
 
 BUDGET = 10_000_000        # instructions a run may take before it counts as endless
@@ -50,20 +52,6 @@ class Clock:
 
 
 @dataclass(slots=True)
-class Task:
-    """The process that programs see with bpf_get_current_*."""
-
-    pid: int = 1000      # the thread; what the kernel calls pid
-    tgid: int = 1000     # the process
-    uid: int = 1000
-    gid: int = 1000
-    comm: str = "ebpflab"
-    cgroup_id: int = 1
-    kernel_stack: tuple[int, ...] = (0xFFFF_FFFF_8100_0010, 0xFFFF_FFFF_8100_0200)
-    user_stack: tuple[int, ...] = (0x0040_1000, 0x0040_2000)
-
-
-@dataclass(slots=True)
 class Result:
     """One run: ``retval`` is r0 cut to 32 bits, ``insns`` the instructions of the last repetition, ``redirect``
     where bpf_redirect sent the packet (ifindex or (map name, index)), ``ns`` the mean wall time, ``tier`` what ran
@@ -85,7 +73,7 @@ class Run:
     frame of the function that called a helper."""
 
     __slots__ = ("allowed", "budget", "cpu", "ctx", "depth", "engine", "frame", "input", "machine", "memory", "program",
-                 "redirect", "tail_calls")
+                 "redirect", "retval", "tail_calls")
 
     def __init__(self, machine: Machine, program: Program, input_: Input, cpu: int, budget: int, engine):
         self.machine, self.memory, self.program, self.input = machine, machine.memory, program, input_
@@ -97,6 +85,7 @@ class Run:
         """Once more from the start, on the same packet."""
         self.program, self.budget, self.depth, self.tail_calls = program, self.allowed, 0, 0
         self.redirect: object = None
+        self.retval = 0
 
     def map(self, address: int) -> SimMap:
         """The map that a program's map pointer names. Raises Fault."""
@@ -122,6 +111,7 @@ class Program:
     compiled: object = None
     native: Any = None       # the JIT tier's form
     spent: int = 0           # instructions that the JIT tier has run
+    cookie: int = 0          # what bpf_get_attach_cookie gives
 
     @property
     def source(self) -> str:
@@ -146,7 +136,9 @@ class Program:
 class Machine:
     """``cpus`` simulated CPUs, one program running at a time; everything is reproducible from ``seed``.
 
-    ``printed`` are the lines of bpf_trace_printk, ``task`` the current process, ``devices`` ifindex -> name.
+    ``printed`` are the lines of bpf_trace_printk, ``task`` the current process, ``signals`` what programs sent,
+    ``sysctl`` what a cgroup_sysctl program is asked about, ``symbols`` name -> address of the kernel's symbols,
+    ``devices`` ifindex -> name.
     """
 
     def __init__(self, cpus: int = 4, seed: int = 0, clock: Clock | None = None, budget: int = BUDGET):
@@ -157,6 +149,9 @@ class Machine:
         self.clock = clock or Clock()
         self.random = random.Random(seed)
         self.task = Task()
+        self.sysctl = Sysctl()
+        self.signals: list[Signal] = []
+        self.symbols: dict[str, int] = {}
         self.printed: deque[str] = deque(maxlen=10_000)
         self.map_at: dict[int, SimMap] = {}
         self.map_by_id: dict[int, SimMap] = {}
@@ -164,6 +159,7 @@ class Machine:
         self.lock = threading.RLock()
         self._jit: Any = None
         self.timers = Timers(self)
+        self.objects = Objects(self.memory)
         self.stacks = [bytearray(ZERO_STACK) for _ in range(bits.MAX_CALL_FRAMES)]
         self.frame_pointers = [self.memory.map(stack, f"stack of frame {depth}") + bits.STACK_SIZE
                                for depth, stack in enumerate(self.stacks)]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from ...isa import bits
 from . import (  # noqa: F401
+    cgroups,
     checksums,
     dynptr,
     maps,
     redirects,
     room,
     skb,
+    storage,
     system,
+    tasks,
     timers,
+    tracing,
     vlan,
     xdp,
 )

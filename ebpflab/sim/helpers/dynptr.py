@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple
 
-from ..maps import RingBuffer
+from ..maps import RingBuffer, UserRingBuffer
 from .maps import a_map, finish_record
 from .registry import helper
 
@@ -21,6 +21,7 @@ MAX_SIZE = (1 << 24) - 1           # DYNPTR_MAX_SIZE
 TYPE_SHIFT, READ_ONLY = 28, 1 << 31
 LOCAL, RINGBUF = 1, 2              # enum bpf_dynptr_type
 U32 = 0xFFFF_FFFF
+MOST_SAMPLES = 128 * 1024          # BPF_MAX_USER_RINGBUF_SAMPLES
 
 
 class Dynptr(NamedTuple):
@@ -122,3 +123,28 @@ def ringbuf_submit_dynptr(run, pointer, flags):
 @helper()
 def ringbuf_discard_dynptr(run, pointer, flags):
     return _finish(run, pointer, "discarded")
+
+
+@helper(calls_back=True)
+def user_ringbuf_drain(run, map_, callback, ctx, flags):
+    """Calls ``callback(dynptr, ctx)`` for every record until it gives 1; how many."""
+    ring = a_map(run, map_, UserRingBuffer, "user_ringbuf_drain")
+    if flags & ~3:   # BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP
+        return -errno.EINVAL
+    if ring.busy:
+        return -errno.EBUSY
+    pointer = run.memory.map(bytearray(SIZE), f"the dynptr of a record of {ring.spec.name}")
+    ring.busy, count = True, 0
+    try:
+        while count < MOST_SAMPLES and (data := ring.take()) is not None:
+            count += 1
+            sample = run.memory.map(bytearray(data), f"a record of {ring.spec.name}")
+            store(run, pointer, sample, len(data), LOCAL)
+            stop = run.call(callback, pointer, ctx)
+            run.memory.retire(sample)
+            if stop:
+                break
+    finally:
+        ring.busy = False
+        run.memory.retire(pointer)
+    return count

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 
 from ...errors import Fault
-from ..maps import Array, Bloom, Hash, PerfEventArray, Queue, References, RingBuffer, StackTrace
-from .registry import helper, signed32
+from ..maps import Array, Bloom, Hash, PerfEventArray, Queue, RingBuffer
+from .registry import helper
 
 
 def a_map(run, address: int, kind: type, what: str):
@@ -164,33 +164,3 @@ def ringbuf_discard(run, sample, flags):
 @helper()
 def ringbuf_query(run, map_, flags):
     return a_map(run, map_, RingBuffer, "ringbuf_query").query(flags)
-
-
-@helper()
-def get_stackid(run, ctx, map_, flags):
-    if flags & ~0x7FF:
-        return -errno.EINVAL
-    task = run.machine.task
-    stack = task.user_stack if flags & 0x100 else task.kernel_stack   # BPF_F_USER_STACK
-    return a_map(run, map_, StackTrace, "get_stackid").file(stack, flags)
-
-
-@helper()
-def get_stack(run, ctx, buffer, size, flags):
-    task, size = run.machine.task, signed32(size)
-    if size < 0 or size % 8:
-        return -errno.EINVAL
-    stack = (task.user_stack if flags & 0x100 else task.kernel_stack)[flags & 0xFF:][:size // 8]
-    data = b"".join(address.to_bytes(8, "little") for address in stack)
-    run.memory.clear(buffer, size)
-    run.memory.write(buffer, data)
-    return len(data)
-
-
-@helper()
-def current_task_under_cgroup(run, map_, index):
-    found, index = a_map(run, map_, References, "current_task_under_cgroup"), index & 0xFFFF_FFFF
-    if index >= found.spec.max_entries:
-        return -errno.E2BIG
-    cgroup = found.at(index)
-    return -errno.EAGAIN if cgroup is None else int(cgroup == run.machine.task.cgroup_id)

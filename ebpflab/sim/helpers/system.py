@@ -1,4 +1,4 @@
-"""Helpers about time, chance, the CPU, the current task, tracing text and control flow."""
+"""Helpers about time, chance, the CPU, text, memory that may not be there, and control flow."""
 
 from __future__ import annotations
 
@@ -38,32 +38,6 @@ def get_smp_processor_id(run):
 
 @helper()
 def get_numa_node_id(run):
-    return 0
-
-
-@helper()
-def get_current_pid_tgid(run):
-    return run.machine.task.tgid << 32 | run.machine.task.pid
-
-
-@helper()
-def get_current_uid_gid(run):
-    return run.machine.task.gid << 32 | run.machine.task.uid
-
-
-@helper("get_current_cgroup_id", "skb_cgroup_id")
-def get_current_cgroup_id(run):
-    return run.machine.task.cgroup_id
-
-
-@helper()
-def get_current_comm(run, buffer, size):
-    size &= 0xFFFF_FFFF
-    if not size:
-        return -errno.EINVAL
-    name = run.machine.task.comm.encode()[:min(size, 16) - 1]
-    run.memory.clear(buffer, size)
-    run.memory.write(buffer, name)
     return 0
 
 
@@ -217,13 +191,8 @@ def strtoul(run, text, size, flags, result):
     return _number(run, text, size, flags, result, False)
 
 
-@helper()
-def get_func_ip(run, ctx):
-    return run.machine.task.kernel_stack[0] if run.machine.task.kernel_stack else 0
-
-
-@helper("get_attach_cookie", "get_socket_cookie", "get_netns_cookie")
-def get_attach_cookie(run, ctx):
+@helper("get_socket_cookie", "get_netns_cookie")
+def get_socket_cookie(run, ctx):
     return 1
 
 

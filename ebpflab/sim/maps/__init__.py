@@ -9,7 +9,8 @@ from .arrays import Array, MapArray, References
 from .base import SimMap
 from .hashes import Hash, LruHash, MapHash
 from .others import Bloom, LpmTrie, Queue, StackTrace
-from .rings import Event, PerfEventArray, RingBuffer
+from .rings import Event, PerfEventArray, RingBuffer, UserRingBuffer
+from .storage import CgroupStorage, LocalStorage
 
 TYPES: dict[str, type[SimMap]] = {
     "hash": Hash, "percpu_hash": Hash, "lru_hash": LruHash, "lru_percpu_hash": LruHash,
@@ -18,7 +19,9 @@ TYPES: dict[str, type[SimMap]] = {
     "xskmap": References, "sockmap": References, "perf_event_array": PerfEventArray,
     "array_of_maps": MapArray, "hash_of_maps": MapHash,
     "lpm_trie": LpmTrie, "queue": Queue, "stack": Queue, "bloom_filter": Bloom,
-    "stack_trace": StackTrace, "ringbuf": RingBuffer,
+    "stack_trace": StackTrace, "ringbuf": RingBuffer, "user_ringbuf": UserRingBuffer,
+    **dict.fromkeys(("sk_storage", "task_storage", "inode_storage", "cgrp_storage"), LocalStorage),
+    **dict.fromkeys(("cgroup_storage", "percpu_cgroup_storage"), CgroupStorage),
 }
 
 
@@ -34,5 +37,5 @@ def create(spec: MapSpec, memory: Memory, cpus: int) -> SimMap:
     return made
 
 
-__all__ = ["TYPES", "Array", "Event", "Hash", "LruHash", "PerfEventArray", "Queue", "References", "RingBuffer",
-           "SimMap", "create"]
+__all__ = ["TYPES", "Array", "CgroupStorage", "Event", "Hash", "LocalStorage", "LruHash", "PerfEventArray", "Queue",
+           "References", "RingBuffer", "SimMap", "UserRingBuffer", "create"]

@@ -19,7 +19,7 @@ ANY, NOEXIST, EXIST, F_LOCK = 0, 1, 2, 4
 # creation flags
 F_NO_PREALLOC, F_NO_COMMON_LRU, F_NUMA_NODE, F_RDONLY, F_WRONLY = (1 << at for at in range(5))
 F_STACK_BUILD_ID, F_ZERO_SEED, F_RDONLY_PROG, F_WRONLY_PROG = (1 << at for at in range(5, 9))
-F_MMAPABLE, F_PRESERVE_ELEMS, F_INNER_MAP = (1 << at for at in range(10, 13))
+F_CLONE, F_MMAPABLE, F_PRESERVE_ELEMS, F_INNER_MAP = (1 << at for at in range(9, 13))
 _USER = F_RDONLY | F_WRONLY
 _ACCESS = _USER | F_RDONLY_PROG | F_WRONLY_PROG
 _ARRAY = F_NUMA_NODE | F_MMAPABLE | _ACCESS | F_INNER_MAP
@@ -34,7 +34,9 @@ FLAGS = {
     "stack_trace": F_NUMA_NODE | _USER | F_STACK_BUILD_ID, "lpm_trie": F_NO_PREALLOC | F_NUMA_NODE | _ACCESS,
     "devmap": F_NUMA_NODE | _USER, "cpumap": F_NUMA_NODE, "xskmap": F_NUMA_NODE | _USER, "sockmap": F_NUMA_NODE | _USER,
     "queue": F_NUMA_NODE | _ACCESS, "stack": F_NUMA_NODE | _ACCESS, "bloom_filter": F_NUMA_NODE | F_ZERO_SEED | _ACCESS,
-    "ringbuf": F_NUMA_NODE,
+    "ringbuf": F_NUMA_NODE, "user_ringbuf": F_NUMA_NODE,
+    **dict.fromkeys(("sk_storage", "task_storage", "inode_storage", "cgrp_storage"), F_NO_PREALLOC | F_CLONE),
+    **dict.fromkeys(("cgroup_storage", "percpu_cgroup_storage"), F_NUMA_NODE | _ACCESS),
 }
 #: map type -> flags that the kernel adds (``dev_map_init_map``)
 ADDED = {"devmap": F_RDONLY_PROG}

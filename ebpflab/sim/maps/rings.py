@@ -34,6 +34,13 @@ class _Record:
         self.state = "busy"
 
 
+def _check_pages(map_: SimMap) -> None:
+    size = map_.spec.max_entries
+    if size & (size - 1) or size % PAGE_SIZE:
+        map_.refuse(f"a {map_.spec.type}'s max_entries is its size in bytes: a power of two and a multiple of"
+                    f" {PAGE_SIZE}, not {size}")
+
+
 class RingBuffer(SimMap):
     """ringbuf (``kernel/bpf/ringbuf.c``): one buffer for all CPUs, records in the order they were reserved.
 
@@ -46,11 +53,7 @@ class RingBuffer(SimMap):
         self.reserved: dict[int, _Record] = {}
         self.produced = self.consumed = 0
 
-    def check(self):
-        size = self.spec.max_entries
-        if size & (size - 1) or size % PAGE_SIZE:
-            self.refuse(f"a ringbuf's max_entries is its size in bytes: a power of two and a multiple of"
-                        f" {PAGE_SIZE}, not {size}")
+    check = _check_pages
 
     def reserve(self, size: int, cpu: int, time: int) -> int:
         """Address of ``size`` bytes, 0 if there is no room (counted as lost)."""
@@ -100,6 +103,34 @@ class RingBuffer(SimMap):
             if record.state == "submitted":
                 found.append(Event(record.cpu, record.time, bytes(record.buffer)))
         return found
+
+
+class UserRingBuffer(SimMap):
+    """user_ringbuf: user space ``submit``s, a program takes by bpf_user_ringbuf_drain."""
+
+    check = _check_pages
+
+    def __init__(self, spec, memory, cpus):
+        super().__init__(spec, memory, cpus)
+        self.records: deque[bytes] = deque()
+        self.used = 0
+        self.busy = False      # a program drains it
+
+    def submit(self, data: bytes) -> None:
+        """Add a record (``user_ring_buffer__reserve`` and ``__submit``). Raises KernelError ENOSPC."""
+        length = round_up(len(data) + HEADER)
+        if self.used + length > self.spec.max_entries:
+            raise self.error(errno.ENOSPC, "user_ring_buffer__reserve")
+        self.records.append(bytes(data))
+        self.used += length
+
+    def take(self) -> bytes | None:
+        """The oldest record, None if there is none."""
+        if not self.records:
+            return None
+        data = self.records.popleft()
+        self.used -= round_up(len(data) + HEADER)
+        return data
 
 
 class PerfEventArray(References):

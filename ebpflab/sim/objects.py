@@ -1,0 +1,165 @@
+"""Objects of the simulated kernel in memory: ``struct task_struct`` and what it points to.
+
+A compiled program carries the types that it was compiled against, and its loads have their offsets, so an image is
+laid out by the program's own BTF. A program without types finds the small layout of ``OWN``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from .. import layout as lay
+from ..abi import STRUCTS
+from ..errors import Fault
+from ..obj import btf as b
+from ..obj.btf import Btf
+from .memory import Memory
+from .tasks import MEMBERS, Refers, Task
+
+#: struct -> its members for programs without BTF; a pointer is its struct's name and a star
+OWN = {
+    "task_struct": {"pid": "u32", "tgid": "u32", "comm": "char[16]", "real_parent": "task_struct*",
+                    "group_leader": "task_struct*", "cred": "cred*", "nsproxy": "nsproxy*", "cgroups": "css_set*",
+                    "start_time": "u64"},
+    "cred": {"uid.val": "u32", "gid.val": "u32", "euid.val": "u32", "egid.val": "u32"},
+    "nsproxy": {"uts_ns": "uts_namespace*", "mnt_ns": "mnt_namespace*", "pid_ns_for_children": "pid_namespace*",
+                "net_ns": "net*"},
+    **{name: {"ns.inum": "u32"} for name in ("mnt_namespace", "pid_namespace", "net")},
+    "uts_namespace": {"ns.inum": "u32", "name.nodename": "char[65]"},
+    "css_set": {"dfl_cgrp": "cgroup*"},
+    "cgroup": {"kn": "kernfs_node*", "level": "u32"},
+    "kernfs_node": {"id": "u64"},
+}
+
+
+class Place(NamedTuple):
+    """Where a member is, in bytes."""
+
+    offset: int
+    size: int
+
+
+class Shapes:
+    """Sizes of structs and places of their members, by the names of ``OWN``."""
+
+    def __init__(self) -> None:
+        self._structs = {name: lay.compose("struct", [(member, lay.parse("u64" if "*" in type_ else type_))
+                                                      for member, type_ in members.items()])
+                         for name, members in OWN.items()}
+
+    def size(self, struct: str) -> int:
+        """Bytes of a struct, 0 if it is not known."""
+        return self._structs[struct].size if struct in self._structs else 0
+
+    def place(self, struct: str, path: str) -> Place | None:
+        """Where a member (``uid.val``: of a member) is, None if there is none."""
+        return next((Place(field.offset, field.type.size) for field in self._structs[struct].fields
+                     if field.name == path), None)
+
+
+class BtfShapes(Shapes):
+    """The same out of a program's BTF."""
+
+    def __init__(self, types: Btf):
+        self.types = types
+
+    def size(self, struct):
+        found = self.types.find(struct, b.STRUCT)
+        return found.size if found else 0
+
+    def place(self, struct, path):
+        bits, type_ = 0, self.types.find(struct, b.STRUCT)
+        for name in path.split("."):
+            found = self._member(type_, name)
+            if found is None:
+                return None
+            bits, type_ = bits + found[0], self.types.strip(found[1])
+        return Place(bits // 8, self.types.size(type_.id))
+
+    def _member(self, type_, name: str) -> tuple[int, int] | None:
+        """Offset in bits and type id; members without a name lend theirs."""
+        for member in type_.members if type_.kind in (b.STRUCT, b.UNION) else ():
+            if member.name == name:
+                return member.offset, member.type
+            if not member.name and (inner := self._member(self.types.strip(member.type), name)) is not None:
+                return member.offset + inner[0], inner[1]
+        return None
+
+
+_OWN = Shapes()
+
+
+@lru_cache(maxsize=64)
+def shapes_of(btf: bytes) -> Shapes:
+    """How a program with these types lays kernel objects out."""
+    types = Btf(btf) if btf else None
+    return BtfShapes(types) if types is not None and types.find("task_struct", b.STRUCT) else _OWN
+
+
+class Object(NamedTuple):
+    """What is at an address: the struct's name, and the number that the object goes by (pid, cgroup id, …)."""
+
+    struct: str
+    key: int
+
+    def __str__(self) -> str:
+        return f"struct {self.struct} {self.key}"
+
+
+class Objects:
+    """The images that programs were given, each at its address for good."""
+
+    def __init__(self, memory: Memory):
+        self._memory = memory
+        self._images: dict[tuple[Shapes, Object], int] = {}
+        self._made: dict[Shapes, tuple] = {}
+        self.at: dict[int, Object] = {}
+
+    def task(self, task: Task, btf: bytes) -> int:
+        """Address of the task's struct, for a program with these types; what changed is written anew."""
+        shapes = shapes_of(btf)
+        if self._made.get(shapes) != task.snapshot():
+            self._write(shapes, "task_struct", task, task.pid, set())
+            self._made[shapes] = task.snapshot()
+        return self._images[shapes, Object("task_struct", task.pid)]
+
+    def registers(self, task: Task) -> int:
+        """Address of the struct pt_regs that the task entered the kernel with."""
+        shape, name = STRUCTS["pt_regs"], Object("pt_regs", task.pid)
+        address = self._place(_OWN, name, shape.size)
+        if task.user_stack:
+            self._memory.store(address + shape.member("ip").offset, 8, task.user_stack[0])
+        return address
+
+    def known(self, address: int, struct: str) -> Object:
+        """The object that a pointer names. Raises Fault if it is no such struct."""
+        found = self.at.get(address)
+        if found is None or found.struct != struct:
+            raise Fault(f"{address:#x} ({self._memory.describe(address)}) is not a struct {struct} of this machine")
+        return found
+
+    def _place(self, shapes: Shapes, name: Object, size: int) -> int:
+        """Where an object's image is; a new one is zeros."""
+        if (shapes, name) not in self._images:
+            address = self._memory.map(bytearray(size), name)
+            self._images[shapes, name], self.at[address] = address, name
+        return self._images[shapes, name]
+
+    def _write(self, shapes: Shapes, struct: str, task: Task, key: int, seen: set[Object]) -> int:
+        """Make or refresh an image and all that it points to; its address, 0 for a struct without known size."""
+        size, name = shapes.size(struct), Object(struct, key)
+        if not size:
+            return 0
+        address = self._place(shapes, name, size)
+        if name not in seen:
+            seen.add(name)
+            for path, value in MEMBERS[struct](task).items():
+                place = shapes.place(struct, path)
+                if place is None:
+                    continue
+                if isinstance(value, Refers):
+                    value = self._write(shapes, value.struct, value.task, value.key, seen)
+                raw = value if isinstance(value, bytes) else value.to_bytes(8, "little")
+                self._memory.write(address + place.offset, raw[:place.size].ljust(place.size, b"\0"))
+        return address
