@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .asm import assemble, disassemble
 from .errors import SpecError, TargetError, Unsupported
 from .program import Bundle, Program
 from .spec import ObjectSpec, ProgramSpec
-from .targets.base import Closing, Target
+from .targets.base import Closing, RunResult, Target
 from .targets.registry import open_target
 from .trace import Trace
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from .comparison import Comparison
+    from .debugger import Coverage, Debugger
     from .explain import Explanation
     from .matrix import Matrix
     from .obj.compile import Compiled, Diagnostic
 
-__all__ = ["Bundle", "Lab", "Program", "assemble", "available", "close", "compare", "compile_c", "default",
-           "disassemble", "explain", "load", "load_object", "matrix", "set_default", "target", "verify"]
+__all__ = ["Bundle", "Lab", "Program", "assemble", "available", "close", "compare", "compile_c", "coverage",
+           "debug", "default", "disassemble", "explain", "load", "load_object", "matrix", "run", "run_many",
+           "set_default", "target", "verify"]
 
 
 class Lab(Closing):
@@ -119,6 +124,48 @@ def load(program: ProgramSpec | str, *, target: str | None = None, log_level: in
     'XDP_PASS'
     """
     return Program(_spec(program, **options), _lab.target(target), log_level=log_level)
+
+
+def _held(program: Program | ProgramSpec | ObjectSpec | str, target: str | None, options: dict) -> Any:
+    """A context manager that gives a loaded program: the one that is given, which stays, or one of its own."""
+    if isinstance(program, Program):
+        return nullcontext(program)
+    return Program(_spec(program, **options), _lab.target(target))
+
+
+def run(program: Program | ProgramSpec | ObjectSpec | str, data: Any = b"", *, ctx: Any = b"", repeat: int = 1,
+        target: str | None = None, **options) -> RunResult:
+    """Test-run a program on a packet, ``repeat`` times. A spec or assembly text is loaded for it, and unloaded.
+
+    >>> import ebpflab as lab
+    >>> lab.run("r0 = 1; exit", bytes(64)).verdict
+    'XDP_DROP'
+    """
+    with _held(program, target, options) as held:
+        return held.run(data, ctx=ctx, repeat=repeat)
+
+
+def run_many(program: Program | ProgramSpec | ObjectSpec | str, packets: Any, *, cpu: int = 0, tier: str = "auto",
+             timing: bool = True, errors: str = "keep", **options) -> DataFrame:
+    """Run a program on every packet of a list, a uint8 array or a capture's path, in the simulator: a row each.
+
+    Columns and ``attrs`` (changes of maps) are those of ``targets.sim.SimProgram.run_many``.
+    """
+    with _held(program, "sim", options) as held:
+        return held.run_many(packets, cpu=cpu, tier=tier, timing=timing, errors=errors)
+
+
+def debug(program: Program | ProgramSpec | ObjectSpec | str, data: Any = b"", *, ctx: Any = b"", cpu: int = 0,
+          **options) -> Debugger:
+    """Run a program once in the simulator and walk the run in both directions; see ``ebpflab.debugger``."""
+    with _held(program, "sim", options) as held:
+        return held.debug(data, ctx=ctx, cpu=cpu)
+
+
+def coverage(program: Program | ProgramSpec | ObjectSpec | str, packets: Any, *, cpu: int = 0, **options) -> Coverage:
+    """Which instructions many packets reach, how often, and which way the branches go; see ``ebpflab.debugger``."""
+    with _held(program, "sim", options) as held:
+        return held.coverage(packets, cpu=cpu)
 
 
 def compile_c(source: str, *, file: str = "<cell>", mcpu: str = "v3", flags: Sequence[str] = (),

@@ -11,6 +11,7 @@ from IPython.display import display
 
 from . import lab
 from .abi import prog_types
+from .debugger import Debugger
 from .errors import EbpflabError
 from .program import Program, bind
 from .spec import ObjectSpec
@@ -60,7 +61,7 @@ def _variables(spec: ObjectSpec, name: str | None) -> dict[str, str]:
 
 @magics_class
 class BpfMagics(Magics):
-    """``%%bpf``, ``%%bpf_c``, ``%bpf_target``, ``%bpf_watch``, ``%bpf_doctor``."""
+    """``%%bpf``, ``%%bpf_c``, ``%bpf_target``, ``%bpf_debug``, ``%bpf_watch``, ``%bpf_doctor``."""
 
     @magic_arguments()
     @argument("name", nargs="?", default=None, help="variable that the program is bound to (default: prog)")
@@ -118,6 +119,22 @@ class BpfMagics(Magics):
         show_trace(bundle[shown].trace, args.view)
         for program, name in names.items():
             print(bind(bundle[program], name, space))
+
+    @magic_arguments()
+    @argument("name", help="a program of the simulator")
+    @argument("data", nargs="*", help="the packet: an expression that gives bytes (default: 64 zero bytes)")
+    @line_magic
+    def bpf_debug(self, line: str):
+        """Run a program once and walk the run in both directions: ``%bpf_debug hello packets.udp()``."""
+        args = parse_argstring(self.bpf_debug, line)
+        found = self.shell.user_ns.get(args.name)
+        if not isinstance(found, Program):
+            known = [name for name, value in self.shell.user_ns.items() if isinstance(value, Program)]
+            raise EbpflabError(f"{args.name!r} is no program here", where="%bpf_debug",
+                               hint=f"programs: {', '.join(known)}" if known else "a %%bpf cell makes one")
+        expression = line.strip().removeprefix(args.name).strip()
+        data = eval(expression, self.shell.user_global_ns, self.shell.user_ns) if expression else bytes(64)
+        return found.debug(data)
 
     @line_magic
     def bpf_target(self, line: str):
@@ -180,7 +197,14 @@ def register(ipython) -> None:
     ipython.register_magics(BpfMagics, ExplainMagics)
     formatters = ipython.display_formatter.formatters
     formatters["text/html"].for_type(Trace, _trace_html)
+    ipython.display_formatter.mimebundle_formatter.for_type(Debugger, _debugger)
     formatters["text/plain"].for_type(Trace, lambda trace, printer, cycle: printer.text(str(trace)))
+
+
+def _debugger(debugger: Debugger, include=None, exclude=None):
+    from .view.debugging import DebugStepper
+
+    return DebugStepper(debugger)._repr_mimebundle_(include=include, exclude=exclude)
 
 
 def _trace_html(trace: Trace) -> str:

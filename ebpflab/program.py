@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .errors import Rejected, SpecError
+from .errors import Rejected, SpecError, Unsupported
 from .spec import ObjectSpec, ProgramSpec
 from .stream.maps import LabMap
 from .targets.attaching import point
@@ -13,6 +13,9 @@ from .targets.base import Closing, Link, Loaded, RunResult, Target
 from .trace import Trace
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from .debugger import Coverage, Debugger
     from .explain import Explanation
 
 
@@ -65,6 +68,25 @@ class Program(Closing):
     def run(self, data: Any = b"", *, ctx: bytes = b"", repeat: int = 1) -> RunResult:
         """Test-run it on a packet (anything with ``bytes(data)``), ``repeat`` times. See ``RunResult``."""
         return self._need().run(bytes(data), ctx=ctx, repeat=repeat)
+
+    def _simulated(self, what: str) -> Any:
+        loaded = self._need()
+        if not hasattr(loaded, what):
+            raise Unsupported(f"{what} is the simulator's, {self.spec.name} is on {self.target.name}",
+                              hint='load it with target="sim"')
+        return getattr(loaded, what)
+
+    def run_many(self, packets: Any, **options) -> DataFrame:
+        """Run every packet once in the simulator: a row each; see ``targets.sim.SimProgram.run_many``."""
+        return self._simulated("run_many")(packets, **options)
+
+    def debug(self, data: Any = b"", **options) -> Debugger:
+        """Run once in the simulator, keep every step, and walk it in both directions; see ``ebpflab.debugger``."""
+        return self._simulated("debug")(bytes(data), **options)
+
+    def coverage(self, packets: Any, **options) -> Coverage:
+        """Which instructions many packets reach in the simulator, how often, and which way the branches go."""
+        return self._simulated("coverage")(packets, **options)
 
     def attach(self, place: Any = None, end: str | None = None, *, kind: str | None = None, **options) -> Link:
         """Hook it in until the link or the program is closed; a context manager.

@@ -10,17 +10,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..errors import Fault
 from ..spec import SourceLine
 from .contexts import Input
 from .machine import Program, Result
+from .maps import SimMap
 from .maps.base import MapChange
 from .memory import OFFSET, PAGE_BITS, Mapped, Unmapped, Write
+from .regions import Region, regions
 
 MOST_STEPS = 1_000_000
+MOST_ENTRIES = 65_536   # of a map whose contents are kept
+#: maps of entries that can be looked at
+TABLES = frozenset({"array", "percpu_array", "hash", "percpu_hash", "lru_hash", "lru_percpu_hash", "lpm_trie"})
 
 Event = Write | MapChange | Mapped | Unmapped
 
@@ -41,8 +47,18 @@ class Step:
     def source(self) -> SourceLine | None:
         return self.program.spec.lines.get(self.pc)
 
+    @property
+    def sets(self) -> tuple[int, ...]:
+        """The registers that the instruction gives a value; a call to a helper leaves r1 … r5 as they were."""
+        code = self.program.image.codes[self.pc]
+        if code.kind in ("call", "ld") or code.verb == "cmpxchg":
+            return (0,)
+        if code.kind == "atomic" and code.verb != "load_acquire":
+            return (code.src,) if code.verb == "xchg" or code.verb.startswith("fetch_") else ()
+        return (code.dst,) if code.kind in ("alu", "end", "lddw", "ldx", "atomic") else ()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class History:
     """``steps`` in order; ``result``, or ``fault`` if the run ended in one (then the last step is the culprit).
 
@@ -54,57 +70,64 @@ class History:
     result: Result | None
     fault: Fault | None
     pages: dict[int, bytes] = field(repr=False)      # what was mapped at the end
-    owners: dict[int, str] = field(repr=False)
+    owners: dict[int, object] = field(repr=False)
+    contents: dict[str, dict[bytes, bytes]] = field(repr=False)     # of the maps, at the end; not of huge ones
 
     def __len__(self) -> int:
         return len(self.steps)
 
+    @cached_property
+    def maps(self) -> dict[str, SimMap]:
+        """The maps of the programs that ran, by name."""
+        return _maps([self.program, *(step.program for step in self.steps)])
+
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """The memory that the run touched, in order of birth."""
+        return regions([step.events for step in self.steps], self.pages, self.owners)
+
+    @cached_property
+    def _by_page(self) -> dict[int, list[Region]]:
+        found: dict[int, list[Region]] = {}
+        for region in self.regions:
+            found.setdefault(region.address >> PAGE_BITS, []).append(region)
+        return found
+
+    def region(self, index: int, address: int) -> Region | None:
+        """The region that an address lay in before step ``index``."""
+        return next((one for one in self._by_page.get(address >> PAGE_BITS, ()) if one.alive(index)), None)
+
     def read(self, index: int, address: int, size: int) -> bytes | None:
         """``size`` bytes at ``address`` as they were before step ``index``; None if they were not all mapped."""
-        page, at = address >> PAGE_BITS, address & OFFSET
-        data = self.pages.get(page)
-        found = bytearray(data) if data is not None else None
-        for step in reversed(self.steps[index:]):
-            for event in reversed(step.events):
-                if isinstance(event, MapChange) or event.address >> PAGE_BITS != page:
-                    continue
-                if isinstance(event, Mapped):
-                    found = None
-                elif isinstance(event, Unmapped):
-                    found = bytearray(event.data)
-                elif found is not None:
-                    start = event.address & OFFSET
-                    found[start:start + len(event.old)] = event.old
-        if found is None or at + size > len(found):
+        region, at = self.region(index, address), address & OFFSET
+        if region is None or at + size > len(region.first):
             return None
-        return bytes(found[at:at + size])
+        return bytes(region.bytes(index)[at:at + size])
 
     def writes(self, address: int, size: int = 1) -> Iterator[Step]:
-        """Every step that wrote any of these bytes."""
-        for step in self.steps:
-            if any(isinstance(event, Write) and event.address < address + size
-                   and address < event.address + len(event.new) for event in step.events):
-                yield step
+        """Every step that wrote any of these bytes, in order."""
+        at = address & OFFSET
+        steps = {stored.step for region in self._by_page.get(address >> PAGE_BITS, ()) for stored in region.stores
+                 if stored.covers(at, size)}
+        return (self.steps[step] for step in sorted(steps))
 
     def writer(self, index: int, address: int, size: int = 1) -> Step | None:
-        """The last step before ``index`` that wrote any of these bytes; None if they are from before the run."""
-        last = None
-        for step in self.writes(address, size):
-            if step.index >= index:
-                break
-            last = step
-        return last
+        """The last step before ``index`` that wrote any of these bytes; None if they are from before the run, or were
+        there when the region was made."""
+        region, at = self.region(index, address), address & OFFSET
+        if region is None:
+            return None
+        return next((self.steps[stored.step] for stored in reversed(region.stores)
+                     if stored.step < index and stored.covers(at, size)), None)
 
     def setter(self, index: int, register: int) -> Step | None:
-        """The last step before ``index`` that changed this register in this frame; None: it came with the frame."""
-        frame = self.steps[min(index, len(self.steps) - 1)]
-        value, at = frame.regs[register], index
-        while at > 0:
-            at -= 1
+        """The last step before ``index`` that gave a register of this frame a value; None: it came with the frame."""
+        depth = self.steps[min(index, len(self.steps) - 1)].depth
+        for at in range(index - 1, -1, -1):
             step = self.steps[at]
-            if step.depth < frame.depth:
+            if step.depth < depth:
                 return None
-            if step.depth == frame.depth and step.regs[register] != value:
+            if step.depth == depth and register in step.sets:
                 return step
         return None
 
@@ -151,19 +174,30 @@ def record(program: Program, data: bytes = b"", *, ctx: bytes = b"", cpu: int = 
             fault = error
         finally:
             memory.journal = None
-            pages = {page: bytes(memory.views[page]) for page in _touched(memory, raw, journal)}
-            owners = {page: str(owner) for page, owner in memory.owners.items()}
+            seen = _touched(raw, journal, given) & memory.views.keys()
+            pages = {page: bytes(memory.views[page]) for page in seen}
+            owners = dict(memory.owners)
+            contents = {name: {key: value for key in map(bytes, held.keys()) if (value := held.lookup(key)) is not None}
+                        for name, held in _maps([program, *(row[0] for row in raw)]).items()
+                        if held.spec.type in TABLES and held.spec.max_entries <= MOST_ENTRIES}
             given.close()
             memory.bury()
     ends = [start for *_, start in raw[1:]] + [len(journal)]
     steps = tuple([Step(index, running, pc, depth, regs, tuple(journal[start:end]))
                    for index, ((running, pc, depth, regs, start), end) in enumerate(zip(raw, ends, strict=True))])
-    return History(program, steps, result, fault, pages, owners)
+    return History(program, steps, result, fault, pages, owners, contents)
 
 
-def _touched(memory, raw: list[tuple], journal: list) -> set[int]:
-    """Pages that a register ever pointed at or that changed: maps can be far larger than a history should be."""
+def _maps(programs: Iterable[Program]) -> dict[str, SimMap]:
+    different = {id(program): program for program in programs}.values()
+    return {name: held for program in different for name, held in program.maps.items()}
+
+
+def _touched(raw: list[tuple], journal: list, given: Input) -> set[int]:
+    """Pages of the input, and those that a register ever pointed at or that changed: maps can be far larger than a
+    history should be."""
     pages = {event.address >> PAGE_BITS for event in journal if not isinstance(event, MapChange)}
+    pages.update([given.address >> PAGE_BITS, *([given.frame.address >> PAGE_BITS] if given.frame else [])])
     for *_, regs, _ in raw:
         pages.update([value >> PAGE_BITS for value in regs])
-    return pages & memory.views.keys()
+    return pages

@@ -118,8 +118,11 @@ class Interpreter:
         """Run one function to its exit; r0."""
         if depth >= bits.MAX_CALL_FRAMES:
             raise faults.too_deep()
-        run.machine.stacks[depth][:] = ZERO_STACK
         frame_pointer = run.machine.frame_pointers[depth]
+        if run.memory.journal is None:
+            run.machine.stacks[depth][:] = ZERO_STACK
+        else:   # the history hears of it
+            run.memory.clear(frame_pointer - bits.STACK_SIZE, bits.STACK_SIZE)
         regs = [0, *arguments, *[0] * (9 - len(arguments)), frame_pointer]
         codes, hook, loops = program.image.codes, self.hook, MAY_GOTO_LIMIT
         while True:

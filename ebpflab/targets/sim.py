@@ -8,12 +8,14 @@ import zlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 
 from ..abi.verdicts import verdict
+from ..debugger import Coverage, Debugger, coverage, debug
 from ..errors import KernelError, Rejected, SpecError, TargetError, Unsupported
 from ..obj import resolve
 from ..obj.vmlinux import HERE
-from ..sim import Machine, available_tiers
+from ..sim import Machine, available_tiers, pcap
 from ..sim.contexts import ETH_HLEN
 from ..sim.machine import Program
 from ..sim.maps import SimMap
@@ -169,6 +171,16 @@ class SimProgram(Closing):
 
         batch = self.target.machine.run_batch(self.inside, packets, cpu=cpu, tier=tier, timing=timing, errors=errors)
         return table(self.spec, batch)
+
+    def debug(self, data: bytes = b"", *, ctx: bytes = b"", cpu: int = 0) -> Debugger:
+        """Run once, keep every step, and walk it in both directions beside what the verifier knew."""
+        traces = {each.inside.id: each.trace for each in self.target
+                  if isinstance(each, SimProgram) and each.trace.steps}
+        return debug(self.inside, data, ctx=ctx, cpu=cpu, traces=traces)
+
+    def coverage(self, packets, *, cpu: int = 0) -> Coverage:
+        """Run every packet once, in order, and count which instructions they reach; packets as for ``run_many``."""
+        return coverage(self.inside, pcap.read(packets) if isinstance(packets, (str, PathLike)) else packets, cpu=cpu)
 
     def attach(self, where: AttachPoint) -> SimLink:
         """Hook it in: ``AttachPoint("xdp", {"net": target.net(), "dev": "lab1"})``."""

@@ -137,8 +137,8 @@ class Step:
     index: int
     pc: int
     text: str
-    before: State
-    after: State
+    before: State = field(repr=False)
+    after: State = field(repr=False)
     parent: int | None
     kind: str = "insn"
     notes: tuple[str, ...] = ()
@@ -165,7 +165,8 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Who said what. ``result`` is ``accept``, ``reject`` or ``unsupported`` (never a guess).
+    """Who said what. ``result`` is ``accept``, ``reject`` or ``unsupported`` (never a guess); of a recorded run
+    (``ebpflab.debugger``) it is ``ended`` or ``fault``.
 
     ``error`` is the last, deciding line of a rejection (or what is unsupported), ``error_lines`` all of them;
     ``pc`` the instruction it speaks of; ``by`` for instance ``Linux 6.18.0`` or ``ebpflab``. ``diagnoses`` are the
@@ -183,7 +184,7 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        return self.result == "accept"
+        return self.result in ("accept", "ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +239,7 @@ class Trace:
 
     def __str__(self) -> str:
         v = self.verdict
-        what = {"accept": "accepted", "reject": "rejected"}.get(v.result, "not supported")
+        what = {"accept": "accepted", "reject": "rejected", "unsupported": "not supported", "ended": "run",
+                "fault": "stopped by a fault"}[v.result]
         tail = f": {v.error}" if v.error else ""
         return f"{self.program.name}: {what} by {v.by} after {len(self.steps)} steps{tail}"

@@ -18,6 +18,7 @@ POINTERS = {
     "map_key": "key of map {map}{at}",
     "map_value": "value of map {map}{at}",
     "pkt": "packet pointer{at}, {proved}",
+    "packet": "the packet{at}, which has {size} bytes",
     "pkt_meta": "packet metadata pointer{at}, {proved}",
     "pkt_end": "the end of the packet; only to compare with",
     "mem": "memory of {size} bytes{at}",

@@ -49,7 +49,7 @@ def head(trace: Trace, firsts: Mapping[int, Step]) -> dict[str, Any]:
 
 def verdict(trace: Trace) -> dict[str, Any]:
     said, at = trace.verdict, error_step(trace)
-    entry = explain(trace, links=False).entry
+    entry = explain(trace, links=False).entry if said.result == "reject" else None
     return {
         "result": said.result, "by": said.by, "error": said.error, "errno": said.errno,
         "lines": list(said.error_lines), "step": at, "words": verdict_words(trace),

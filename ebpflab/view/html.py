@@ -60,7 +60,7 @@ def trace_page(trace: Trace, *, embed: bool = False, witness: Witness | NoWitnes
     """
     data = static_data(trace, error_step(trace) or 0)
     data["witness"] = witness_row(witness) if witness is not None else {}
-    return _page(str(trace), data, trace_text(trace), embed)
+    return page_of(str(trace), data, trace_text(trace), embed)
 
 
 def pair_page(a: Trace, b: Trace, *, embed: bool = False) -> str:
@@ -68,10 +68,10 @@ def pair_page(a: Trace, b: Trace, *, embed: bool = False) -> str:
     found = compare(a, b)
     start = found.step if found else 0
     data = {**static_data(a, start), "other": static_data(b, start), "apart": found.to_dict() if found else {}}
-    return _page(f"{a.program.name}: {a.verdict.by} and {b.verdict.by}", data, pair_text(a, b, found), embed)
+    return page_of(f"{a.program.name}: {a.verdict.by} and {b.verdict.by}", data, pair_text(a, b, found), embed)
 
 
-def _page(title: str, data: dict, text: str, embed: bool) -> str:
+def page_of(title: str, data: dict, text: str, embed: bool) -> str:
     fragment = FRAGMENT.format(
         id=_digest(data), text=escape(text), style=style(),
         module=module().replace("export { mount };", "").replace("export default { render };", ""),

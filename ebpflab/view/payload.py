@@ -73,7 +73,7 @@ class Payload:
 
     def reason(self) -> bytes:
         """Why the program was refused, as JSON; ``null`` if it was not."""
-        return _json(reason(self.trace))
+        return as_json(reason(self.trace))
 
     def columns(self) -> bytes:
         pcs, back, flags = array("I"), array("I"), bytearray()
@@ -115,14 +115,14 @@ class Payload:
                 body["notes"][offset] = list(step.notes)
             if step.text and step.text != self.firsts[step.pc].text:
                 body["texts"][offset] = step.text
-        return _json(body)
+        return as_json(body)
 
     def message(self, name: str) -> bytes:
         """``touched``, ``reason`` or the chunk of that number, as the browser asks for it."""
         return {"touched": self.touched, "reason": self.reason}.get(name, lambda: self.chunk(int(name)))()
 
 
-def _json(body: Any) -> bytes:
+def as_json(body: Any) -> bytes:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -240,7 +240,7 @@ def region_of(v: Value) -> list[Any] | None:
     size: int | None = None
     if kind in ("pkt", "pkt_meta"):
         size = v.range if 0 <= v.range < 1 << 31 else 0
-    elif kind == "map_value" or kind.endswith("mem"):
+    elif kind in ("map_value", "packet") or kind.endswith("mem"):
         size = v.size or None
     elif kind == "fp":
         size = 512

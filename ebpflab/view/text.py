@@ -16,11 +16,13 @@ from .words import news, verdict_words
 WIDTH = 100
 TEXT_COLUMN = 34    # how wide the instruction is before the changes begin, as in the kernel's log
 ALL = 500           # traces up to this long are shown whole, of longer ones the way to the verdict
-SIGNS = {"accept": "✓ accepted", "reject": "✗ rejected", "unsupported": "? not supported"}
+SIGNS = {"accept": "✓ accepted", "reject": "✗ rejected", "unsupported": "? not supported", "ended": "▶ run to its end",
+         "fault": "✗ stopped by a fault"}
 
 # Styles are rich's names; the plain text leaves them out.
 GOOD, BAD, DIM, CHANGE, STRONG = "green", "bold red", "dim", "yellow", "bold"
-RESULT_STYLE = {"accept": "bold green", "reject": BAD, "unsupported": "bold yellow"}
+RESULT_STYLE = {"accept": "bold green", "reject": BAD, "unsupported": "bold yellow", "ended": "bold green",
+                "fault": BAD}
 
 Piece = tuple[str, str]
 
@@ -116,7 +118,7 @@ def _verdict(trace: Trace, width: int) -> Iterator[Piece]:
     yield f"  {program.name} ({program.type}), by {v.by}\n", STRONG
     for line in v.error_lines or ((v.error,) if v.error else ()):
         yield _wrapped(line, 2, width), BAD
-    entry = explain(trace, links=False).entry
+    entry = explain(trace, links=False).entry if v.result == "reject" else None
     if words := verdict_words(trace) + (f" [{entry.id}]" if entry else ""):
         yield _wrapped(words, 2, width), ""
     facts = [f"{v.stats.processed} instructions processed" if v.stats.processed is not None else "",

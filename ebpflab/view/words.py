@@ -38,6 +38,9 @@ def news(line: SourceLine, insn: str) -> str:
 def verdict_words(trace: Trace) -> str:
     """The verdict as one plain sentence."""
     v = trace.verdict
+    if v.result in ("ended", "fault"):
+        took = f"{len(trace.steps)} instruction{'s' * (len(trace.steps) != 1)}"
+        return f"The program ran {took} and {v.error}." if v.result == "ended" else f"The run stopped after {took}."
     if v.result == "accept":
         steps = list(trace.outline())
         pruned = sum(kind == "pruned" for _, _, kind, _ in steps)

@@ -15,7 +15,7 @@ LAYERS = {
     "isa": 1, "abi": 1,
     "layout": 2, "spec": 2, "asm": 2, "trace": 2,
     "obj": 3, "verify": 3, "sim": 3,
-    "kernel": 4, "explain": 4, "vm": 4,
+    "kernel": 4, "explain": 4, "vm": 4, "debugger": 4,
     "targets": 5,
     "stream": 6, "traffic": 6,
     "view": 7, "lessons": 7, "experiments": 7, "program": 7, "matrix": 7, "comparison": 7,
@@ -25,7 +25,7 @@ LAYERS = {
 }
 #: packages that see only the standard library and these
 CLOSED = {"kernel": {"errors", "isa", "abi", "layout", "spec", "kernel"}}
-PURE = ("isa", "abi", "asm", "layout", "spec", "verify", "trace", "sim")
+PURE = ("isa", "abi", "asm", "layout", "spec", "verify", "trace", "sim", "debugger")
 HEAVY = {"numpy", "pandas", "bokeh", "ipywidgets", "anywidget", "llvmlite", "IPython"}
 
 

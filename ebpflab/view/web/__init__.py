@@ -4,7 +4,7 @@ from functools import cache
 from importlib.resources import files
 
 SCRIPTS = ("model.js", "draw.js", "list.js", "code.js", "state.js", "controls.js", "why.js", "walk.js", "stepper.js",
-           "compare.js", "start.js")
+           "compare.js", "memory.js", "debug.js", "start.js")
 
 
 @cache

@@ -4,6 +4,7 @@
 const FAULTS = {
   reject: { sign: "✗", name: "wrong", here: "Rejected here." },
   unsupported: { sign: "?", name: "unclear", here: "This verifier cannot go on from here." },
+  fault: { sign: "✗", name: "wrong", here: "The run stopped here." },
 };
 const baseName = (file) => file.split("/").pop();
 const squeezed = (text) => text.trim().replace(/\s+/g, " ");

@@ -70,6 +70,17 @@ function bar({ name, at, ends, marks }, [low, high], before) {
   return scale(`${name}: ${low} to ${high}${then}`, ends[0], h("div", {}, svg, labels), ends[1], "interval");
 }
 
+// What the verifier claims, with the one value of a run in it.
+function claimPictures(now, { cell }) {
+  const value = inner(now), claim = inner(cell);
+  if (value?.type !== "scalar" || claim?.type !== "scalar" || value.mask) return pictures({ old: null, now }, null);
+  if (!claim.mask) return [];
+  const [low, high] = [bounds(claim), bounds(value)];
+  const bars = [bar(UNSIGNED, [low.umin, low.umax], [high.umin, high.umin])];
+  if (low.smin !== low.umin || low.smax !== low.umax) bars.push(bar(SIGNED, [low.smin, low.smax], [high.smin, high.smin]));
+  return [["claim", bars], ["bits", [bitStrip(claim)]]];
+}
+
 // `before`: the cell as it was, if it was a number too.
 function intervalBars(cell, before) {
   const now = bounds(cell), was = before && bounds(before);
@@ -94,7 +105,7 @@ function bitStrip(cell) {
   return scale(title, "63", svg, "0");
 }
 
-const REGION = { pkt: "proved bytes of the packet", pkt_meta: "proved bytes of metadata",
+const REGION = { packet: "bytes of the packet", pkt: "proved bytes of the packet", pkt_meta: "proved bytes of metadata",
   map_value: "bytes of the map's value", fp: "bytes of stack, top on the right" };
 
 // Upper lane: the memory. Lower lane: where the pointer can point, [what, size, low, high] in bytes; with `access`,

@@ -64,23 +64,26 @@ async function render({ model, el }) {
     },
     seek: { find: () => model.send({ do: "witness" }), stop: () => model.send({ do: "stop" }) },
     witness: model.get("witness"),
+    run: model.get("run") && await readJson(bytesOf(model.get("run"))),
+    find: (when, direction) => model.send({ do: "find", when, direction }),
   };
   const view = makeView(root, sides.map(({ trace }) => trace), model.get("apart"), options);
-  const follow = () => view.go(model.get("step")), told = () => view.showWitness?.(model.get("witness"));
+  const follow = () => view.go(model.get("step"));
+  const told = () => { view.showWitness?.(model.get("witness")); view.tell?.(model.get("told")); };
   model.on("change:step", follow);
-  model.on("change:witness", told);
+  model.on("change:witness change:told", told);
   for (const { fetchAhead } of sides) fetchAhead(() => Math.max(0, view.at), () => open).catch(() => {}); // who needs a step is told
   return () => {
     open = false;
     end();
     model.off("change:step", follow);
-    model.off("change:witness", told);
+    model.off("change:witness change:told", told);
     clearTimeout(timer);
   };
 }
 
 const makeView = (root, traces, apart, options) =>
-  (traces.length > 1 ? new CompareView(root, traces, apart, options) : new StepperView(root, traces[0], options));
+  (options.run ? new DebugView(root, traces, options) : traces.length > 1 ? new CompareView(root, traces, apart, options) : new StepperView(root, traces[0], options));
 
 // The static page: the same view on data that is in the page.
 async function mount(root, data) {
@@ -95,7 +98,8 @@ async function mount(root, data) {
     touched: async () => bytes(touched), reason: async () => bytes(reason),
   });
   const traces = await Promise.all([data, data.other].filter(Boolean).map(open));
-  return makeView(root, traces, data.apart, { step: data.step, witness: data.witness, notes });
+  const run = data.run && await readJson(bytes(data.run));
+  return makeView(root, traces, data.apart, { step: data.step, witness: data.witness, notes, run });
 }
 
 export { mount };

@@ -53,7 +53,7 @@ class StatePane {
     this.shown = cellsOf(state.before, state.after, frame);
     this.now.replaceChildren(...this.drawNow(i, frames, frame));
     this.cells.replaceChildren(...this.shown.map((cell) => this.drawCell(cell, {
-      used: used.has(cell.name), blamed: rejected && this.blamed.has(cell.name), apart: this.differs?.(cell),
+      used: used.has(cell.name), blamed: rejected && this.blamed.has(cell.name), apart: this.differs?.(cell), claim: this.claimed?.(cell),
       access: access && cell.name === `R${access[0]}` ? access.slice(1) : null,
     })));
     this.reveal(this.cells.querySelector(".apart, .changed, .blamed"));
@@ -110,10 +110,10 @@ class StatePane {
     return way;
   }
 
-  drawCell(cell, { used, blamed, apart, access }) {
+  drawCell(cell, { used, blamed, apart, access, claim }) {
     const changed = isChanged(cell), { old, now, name } = cell;
     const open = this.opened.has(name) !== (changed || blamed || Boolean(apart) || Boolean(access));
-    const images = open ? pictures(cell, access) : [];
+    const images = open ? (claim ? claimPictures(cell.now, claim) : pictures(cell, access)) : [];
     const kinds = Object.entries({ changed, blamed, apart, used }).filter(([, is]) => is).map(([kind]) => ` ${kind}`).join("");
     const becomes = changed && old && [h("del", {}, ...breakable(old.text, now?.text)), h("span", { class: "arrow", "aria-label": "becomes" }, " → ")];
     return h("div", { class: `cell${kinds}`, role: "row" },
@@ -124,6 +124,9 @@ class StatePane {
           now ? h(changed ? "ins" : "span", {}, ...breakable(now.text, changed ? old?.text : undefined)) : h("ins", {}, "gone")),
         h("div", { class: "words" }, now ? now.words : "not readable any more"),
         apart && h("div", { class: "words" }, `≠ ${apart}`),
+        claim && h("div", { class: `words claim${claim.outside ? " outside" : ""}` }, claim.outside ? "✗ " : "✓ ", "verifier: ", h("code", {}, ...breakable(claim.cell.text)),
+          claim.outside ? ` — ${claim.outside}` : ""),
+        (this.writer?.(cell) ?? null),
         ...images.map(([what, parts]) => h("div", { class: "picture" }, h("span", { class: "what" }, what), h("div", {}, ...parts)))));
   }
 

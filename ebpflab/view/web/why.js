@@ -2,6 +2,7 @@
 
 const RESULTS = {
   accept: { sign: "✓", word: "Accepted" }, reject: { sign: "✗", word: "Rejected" }, unsupported: { sign: "?", word: "Not supported" },
+  ended: { sign: "▶", word: "Run" }, fault: { sign: "✗", word: "Stopped" },
 };
 // Role of a link in the chain -> its sign, and what it says. The roles are those of ebpflab.explain.chain.
 const ROLES = {
@@ -10,13 +11,14 @@ const ROLES = {
   changed: { sign: "◆", means: "changes" }, passed: { sign: "⇄", means: "is passed on" },
   needed: { sign: "✗", means: "is needed here" }, never: { sign: "∅", means: "was never written" },
 };
+const RUNS = { ended: true, fault: true }; // results of a run that was recorded
 const LINKS_SHOWN = 8; // of a longer chain the first two and the last ones, until the reader asks for all
 
 function verdictStrip({ verdict, program, truncated }, notes, ...buttons) {
   const { sign, word } = RESULTS[verdict.result], { processed } = verdict.stats;
-  const facts = [`${program.type} program`, processed != null && `${processed} instructions processed`,
+  const facts = [`${program.type} program`, processed != null && `${processed} instructions ${verdict.result in RUNS ? "run" : "processed"}`,
     truncated && "the log was cut short", ...notes].filter(Boolean).join(" · ");
-  const lines = (verdict.lines.length ? verdict.lines : [verdict.error]).filter(Boolean);
+  const lines = verdict.result === "ended" ? [] : (verdict.lines.length ? verdict.lines : [verdict.error]).filter(Boolean);
   return h("header", { class: `verdict ${verdict.result}` },
     h("span", { class: "sign", "aria-hidden": "true" }, sign),
     h("div", {},
