@@ -35,9 +35,10 @@ def run_trace(history: History, is_number: IsNumber = lambda step, register: Fal
         base = bases[step.program.id]
         after = states[step.index + 1] if step.index + 1 < len(states) else state
         own = step.program.spec
+        culprit = history.fault is not None and step.index == len(history) - 1
         steps.append(Step(
-            step.index, base + step.pc, line(own.insns, step.pc, syntax="kernel", maps=own.maps), state, after, step.index - 1 if step.index else None,
-            kind="rejected" if history.fault is not None and step.index == len(history) - 1 else "insn",
+            step.index, base + step.pc, line(own.insns, step.pc, syntax="kernel", maps=own.maps), state, after,
+            step.index - 1 if step.index else None, kind="rejected" if culprit else "insn",
             branch=_branch(history, step.index), source=own.lines.get(step.pc)))
     return Trace(spec, _verdict(history), tuple(steps))
 
