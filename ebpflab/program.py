@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .abi.records import context
 from .errors import Rejected, SpecError, Unsupported
 from .spec import ObjectSpec, ProgramSpec
 from .stream.maps import LabMap
@@ -65,9 +66,12 @@ class Program(Closing):
                            trace=self.trace, hint="look at .trace, mend the program and run its cell again")
         return self._loaded
 
-    def run(self, data: Any = b"", *, ctx: bytes = b"", repeat: int = 1) -> RunResult:
-        """Test-run it on a packet (anything with ``bytes(data)``), ``repeat`` times. See ``RunResult``."""
-        return self._need().run(bytes(data), ctx=ctx, repeat=repeat)
+    def run(self, data: Any = b"", *, ctx: bytes | Mapping[str, Any] = b"", repeat: int = 1) -> RunResult:
+        """Test-run it on a packet (anything with ``bytes(data)``), ``repeat`` times. See ``RunResult``.
+
+        ``ctx``: its context, as bytes or by the names of members: ``{"mark": 3}``, ``{"di": 7}`` (``abi.records``).
+        """
+        return self._need().run(bytes(data), ctx=context(self.spec.type, ctx), repeat=repeat)
 
     def _simulated(self, what: str) -> Any:
         loaded = self._need()

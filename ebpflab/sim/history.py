@@ -10,10 +10,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+from ..abi.records import context
 from ..errors import Fault
 from ..spec import SourceLine
 from .contexts import Input
@@ -150,7 +152,7 @@ class History:
         return f"{address:#x}" if owner is None else f"{owner}+{address & OFFSET}"
 
 
-def record(program: Program, data: bytes = b"", *, ctx: bytes = b"", cpu: int = 0, ifindex: int = 0,
+def record(program: Program, data: bytes = b"", *, ctx: bytes | Mapping[str, Any] = b"", cpu: int = 0, ifindex: int = 0,
            limit: int = MOST_STEPS) -> History:
     """Run once with the interpreter and keep everything. A fault ends the history, it is not raised.
 
@@ -161,7 +163,8 @@ def record(program: Program, data: bytes = b"", *, ctx: bytes = b"", cpu: int = 
     raw: list[tuple] = []
     result = fault = None
     with machine.lock:
-        given = Input(program.spec.type, memory, bytes(data), bytes(ctx), **({"ifindex": ifindex} if ifindex else {}))
+        given = Input(program.spec.type, memory, bytes(data), context(program.spec.type, ctx),
+                      **({"ifindex": ifindex} if ifindex else {}))
         journal: list[Event] = []
         memory.journal = journal
 

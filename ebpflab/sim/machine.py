@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..abi.records import context
 from ..errors import Fault, SpecError
 from ..isa import bits
 from ..spec import MapSpec, ProgramSpec
@@ -125,8 +126,8 @@ class Program:
             self.compiled = generate(self)
         return self.compiled
 
-    def run(self, data: bytes = b"", *, ctx: bytes = b"", repeat: int = 1, cpu: int = 0, tier: str = "auto",
-            hook=None, budget: int | None = None) -> Result:
+    def run(self, data: bytes = b"", *, ctx: bytes | Mapping[str, Any] = b"", repeat: int = 1, cpu: int = 0,
+            tier: str = "auto", hook=None, budget: int | None = None) -> Result:
         return self.machine.run(self, data, ctx=ctx, repeat=repeat, cpu=cpu, tier=tier, hook=hook, budget=budget)
 
     def close(self) -> None:
@@ -230,16 +231,18 @@ class Machine:
             raise SpecError(f"map {found.spec.name!r}: only an array with one entry has a direct value address")
         return found.element(0, 0) + offset
 
-    def run(self, program: Program, data: bytes = b"", *, ctx: bytes = b"", repeat: int = 1, cpu: int = 0,
-            tier: str = "auto", hook=None, budget: int | None = None, ifindex: int = 0) -> Result:
+    def run(self, program: Program, data: bytes = b"", *, ctx: bytes | Mapping[str, Any] = b"", repeat: int = 1,
+            cpu: int = 0, tier: str = "auto", hook=None, budget: int | None = None, ifindex: int = 0) -> Result:
         """Run a program as BPF_PROG_TEST_RUN does: ``repeat`` times on the same packet, which keeps its changes.
 
+        ``ctx``: its context as bytes, or members by name (``abi.records``).
         ``tier``: interpreter, codegen, jit (needs llvmlite), or auto: codegen, and jit where it pays and is there.
         Raises Fault (instruction, registers, address), KernelError (EINVAL for a bad packet or context).
         """
         self.check_run(tier, cpu, repeat)
         with self.lock:
-            input_ = Input(program.spec.type, self.memory, bytes(data), bytes(ctx), ifindex or LOOPBACK)
+            input_ = Input(program.spec.type, self.memory, bytes(data), context(program.spec.type, ctx),
+                           ifindex or LOOPBACK)
             try:
                 return self.execute(program, input_, repeat, cpu, tier, hook, self.allowed(budget))
             finally:
