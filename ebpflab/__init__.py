@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 #: public name -> module that holds it; loaded when first used, so that importing the package costs nothing
 _LAZY = {
     **dict.fromkeys(("Bundle", "Program", "assemble", "available", "close", "compare", "compile_c", "coverage",
-                     "debug", "disassemble", "explain", "load", "load_object", "matrix", "run", "run_many",
+                     "debug", "disassemble", "explain", "journey", "load", "load_object", "matrix", "run", "run_many",
                      "set_default", "target", "verify"), "lab"),
     **dict.fromkeys(("MapSpec", "ObjectSpec", "ProgramSpec", "map_spec"), "spec"),
     "Traffic": "traffic",

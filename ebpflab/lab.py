@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from .comparison import Comparison
-    from .debugger import Coverage, Debugger
+    from .debugger import Coverage, Debugger, Journey
     from .explain import Explanation
     from .matrix import Matrix
     from .obj.compile import Compiled, Diagnostic
 
 __all__ = ["Bundle", "Lab", "Program", "assemble", "available", "close", "compare", "compile_c", "coverage",
-           "debug", "default", "disassemble", "explain", "load", "load_object", "matrix", "run", "run_many",
+           "debug", "default", "disassemble", "explain", "journey", "load", "load_object", "matrix", "run", "run_many",
            "set_default", "target", "verify"]
 
 
@@ -166,6 +166,13 @@ def coverage(program: Program | ProgramSpec | ObjectSpec | str, packets: Any, *,
     """Which instructions many packets reach, how often, and which way the branches go; see ``ebpflab.debugger``."""
     with _held(program, "sim", options) as held:
         return held.coverage(packets, cpu=cpu)
+
+
+def journey(frame: Any, programs: Sequence[Program], *, cpu: int = 0) -> Journey:
+    """What a chain of programs, loaded in the simulator, does to one packet; see ``ebpflab.debugger.journey``."""
+    from .debugger import journey as travel
+
+    return travel(bytes(frame), [program.simulated("inside") for program in programs], cpu=cpu)
 
 
 def compile_c(source: str, *, file: str = "<cell>", mcpu: str = "v3", flags: Sequence[str] = (),

@@ -73,7 +73,8 @@ class Program(Closing):
         """
         return self._need().run(bytes(data), ctx=context(self.spec.type, ctx), repeat=repeat)
 
-    def _simulated(self, what: str) -> Any:
+    def simulated(self, what: str) -> Any:
+        """What only the simulator's programs have. Raises Unsupported for one on another target."""
         loaded = self._need()
         if not hasattr(loaded, what):
             raise Unsupported(f"{what} is the simulator's, {self.spec.name} is on {self.target.name}",
@@ -82,15 +83,15 @@ class Program(Closing):
 
     def run_many(self, packets: Any, **options) -> DataFrame:
         """Run every packet once in the simulator: a row each; see ``targets.sim.SimProgram.run_many``."""
-        return self._simulated("run_many")(packets, **options)
+        return self.simulated("run_many")(packets, **options)
 
     def debug(self, data: Any = b"", **options) -> Debugger:
         """Run once in the simulator, keep every step, and walk it in both directions; see ``ebpflab.debugger``."""
-        return self._simulated("debug")(bytes(data), **options)
+        return self.simulated("debug")(bytes(data), **options)
 
     def coverage(self, packets: Any, **options) -> Coverage:
         """Which instructions many packets reach in the simulator, how often, and which way the branches go."""
-        return self._simulated("coverage")(packets, **options)
+        return self.simulated("coverage")(packets, **options)
 
     def attach(self, place: Any = None, end: str | None = None, *, kind: str | None = None, **options) -> Link:
         """Hook it in until the link or the program is closed; a context manager.
