@@ -21,6 +21,7 @@ from .decode import Image, decode
 from .maps import SimMap
 from .memory import Memory
 from .objects import Objects
+from .routes import Routes
 from .tasks import Signal, Sysctl, Task
 from .timers import Timers
 
@@ -139,7 +140,7 @@ class Machine:
 
     ``printed`` are the lines of bpf_trace_printk, ``task`` the current process, ``signals`` what programs sent,
     ``sysctl`` what a cgroup_sysctl program is asked about, ``symbols`` name -> address of the kernel's symbols,
-    ``devices`` ifindex -> name.
+    ``routes`` the devices, routes and neighbours.
     """
 
     def __init__(self, cpus: int = 4, seed: int = 0, clock: Clock | None = None, budget: int = BUDGET):
@@ -153,6 +154,7 @@ class Machine:
         self.sysctl = Sysctl()
         self.signals: list[Signal] = []
         self.symbols: dict[str, int] = {}
+        self.routes = Routes()
         self.printed: deque[str] = deque(maxlen=10_000)
         self.map_at: dict[int, SimMap] = {}
         self.map_by_id: dict[int, SimMap] = {}

@@ -27,6 +27,25 @@ def redirect(run, ifindex, flags):
 
 
 @helper()
+def redirect_peer(run, ifindex, flags):
+    """To the other end of the device's pair, which may be in another namespace."""
+    if flags:
+        return TC_ACT_SHOT
+    run.redirect = ifindex & 0xFFFF_FFFF
+    return TC_ACT_REDIRECT
+
+
+@helper()
+def redirect_neigh(run, ifindex, params, size, flags):
+    """Out of the device, with the link-layer address of the neighbour or of the next hop in ``params``."""
+    if flags or (size and size & 0xFFFF_FFFF < 20):   # sizeof(struct bpf_redir_neigh)
+        return TC_ACT_SHOT
+    run.memory.read(params, min(size & 0xFFFF_FFFF, 20))
+    run.redirect = ifindex & 0xFFFF_FFFF
+    return TC_ACT_REDIRECT
+
+
+@helper()
 def redirect_map(run, map_, index, flags):
     found, index = run.map(map_), index & 0xFFFF_FFFF
     if not isinstance(found, References) or found.spec.type not in ("devmap", "cpumap", "xskmap"):
