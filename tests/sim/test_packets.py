@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ebpflab.abi import STRUCTS
+from ebpflab.asm import assemble
 from ebpflab.errors import SpecError
-from ebpflab.sim import packets
+from ebpflab.sim import Machine, packets
 
 payloads = st.binary(max_size=64)
 IPV6 = {"src": "fd00::1", "dst": "fd00::2"}
@@ -81,3 +83,17 @@ def test_the_kernels_stack_accepts_them():
     with target, target.net() as net:
         sent = net.send([packets.udp(), packets.tcp(), packets.icmp(), packets.udp(**IPV6)], end="lab0", count=3)
         assert sent == 12 and net.stats("lab1")["rx_packets"] >= 12
+
+
+def test_a_tag_beside_the_packet_has_sixteen_bits():
+    """A context can hold more in ``vlan_proto`` and ``vlan_tci`` than a packet has room for."""
+    shape, machine = STRUCTS["__sk_buff"], Machine()
+    program = machine.load(assemble("r2 = 0x88a8\nr3 = 5\ncall bpf_skb_vlan_push\nexit", type="sched_cls"))
+
+    def tagged(running, code, regs, depth):
+        if code.pc == 0:
+            for name, value in (("vlan_present", 1), ("vlan_proto", 0xABCD_0081), ("vlan_tci", 0x1_0007)):
+                machine.memory.store(regs[1] + shape.member(name).offset, 4, value)
+
+    done = program.run(packets.udp(), hook=tagged)
+    assert done.retval == 0 and done.data[12:16] == b"\x81\x00\x00\x07"

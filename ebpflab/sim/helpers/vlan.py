@@ -24,8 +24,9 @@ def skb_vlan_push(run, ctx, protocol, tci):
     frame, shape, buffer = skb_frame(run, ctx), run.input.shape, run.input.buffer
     protocol &= 0xFFFF
     if get(shape, buffer, "vlan_present"):   # that tag goes into the packet
-        outer = get(shape, buffer, "vlan_proto")
-        tag = outer.to_bytes(2, "little") + get(shape, buffer, "vlan_tci").to_bytes(2, "big")
+        # both have 16 bits in the packet, 32 in __sk_buff
+        outer, outer_tci = (get(shape, buffer, name) & 0xFFFF for name in ("vlan_proto", "vlan_tci"))
+        tag = outer.to_bytes(2, "little") + outer_tci.to_bytes(2, "big")
         frame.insert(ADDRESSES, VLAN_HLEN, "skb_vlan_push")
         run.memory.write(frame.data + ADDRESSES, tag)
         put(shape, buffer, "protocol", outer)
