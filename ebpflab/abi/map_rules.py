@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 PAGE = 4096
 PER_CPU_VALUE = 32768           # PCPU_MIN_UNIT_SIZE
-MAX_ELEMENT = 1 << 22           # KMALLOC_MAX_SIZE on x86_64 and arm64 with 4 KiB pages
+MAX_ELEMENT = (1 << 22) - 48    # KMALLOC_MAX_SIZE (x86_64 and arm64, 4 KiB pages) less sizeof(struct htab_elem)
 MAX_STACK_DEPTH = 127           # sysctl kernel.perf_event_max_stack
 
 #: BPF_F_* of BPF_MAP_CREATE, lower case
@@ -68,7 +68,7 @@ RULES = MappingProxyType({
     "prog_array": _FD_ARRAY,
     "perf_event_array": MapRule(_FOUR, _FOUR, ("numa_node", "preserve_elems", *_FILE)),
     "percpu_hash": MapRule(_ANY, _ANY, _PER_CPU_HASH),
-    "percpu_array": MapRule(_FOUR, (1, PER_CPU_VALUE), _ACCESS),
+    "percpu_array": MapRule(_FOUR, _ANY, _ACCESS),
     "stack_trace": MapRule(_FOUR, (8, 8 * MAX_STACK_DEPTH), ("numa_node", "stack_build_id", *_FILE), step=8),
     "cgroup_array": _FD_ARRAY,
     "lru_hash": MapRule(_ANY, _ANY, ("no_common_lru", "numa_node", "zero_seed", *_ACCESS)),
@@ -98,7 +98,7 @@ RULES = MappingProxyType({
     "arena": MapRule(_NONE, _NONE, ("mmapable", "segv_on_fault", "no_user_conv"), ("mmapable",), extra=None),
 })
 
-_PER_CPU = ("percpu_hash", "lru_percpu_hash", "percpu_cgroup_storage")
+_PER_CPU = ("percpu_array", "percpu_hash", "lru_percpu_hash", "percpu_cgroup_storage")
 _HASHES = ("hash", "percpu_hash", "lru_hash", "lru_percpu_hash", "hash_of_maps")
 
 
@@ -150,8 +150,8 @@ def _entries(type: str, rule: MapRule, entries: int) -> tuple[str, str] | None:
 def _limits(type: str, names: tuple[str, ...], key: int, value: int) -> tuple[str, str] | None:
     if type in _PER_CPU and -(-value // 8) * 8 > PER_CPU_VALUE:
         return "E2BIG", f"a per-CPU value holds at most {PER_CPU_VALUE} bytes, not {value}"
-    if type in _HASHES and key + value >= MAX_ELEMENT - 64:
-        return "E2BIG", f"key and value together hold less than {MAX_ELEMENT} bytes, not {key + value}"
+    if type in _HASHES and key + value >= MAX_ELEMENT:
+        return "E2BIG", f"key and value together hold less than {MAX_ELEMENT:,} bytes, not {key + value}"
     if "stack_build_id" in names and value % 32:
         return "EINVAL", f"with stack_build_id a value is a multiple of 32 bytes, not {value}"
     return None

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_address
+from operator import index
 from typing import Any
 
 from ..errors import SpecError
@@ -37,7 +38,8 @@ def context(type_: str, given: Mapping[str, Any] | bytes) -> bytes:
     """The context of a program type with these members, all others zero; bytes are given back as they are.
 
     A value is a number, the name of one (``abi.constants``), text for characters and addresses (IPv4 and IPv6, which
-    stand there in network order), bytes, or a list of numbers for an array. Raises SpecError.
+    stand there in network order), bytes, a list of numbers for an array, or a socket of the simulator, whose address it
+    is. Raises SpecError.
     """
     if not isinstance(given, Mapping):
         return bytes(given)
@@ -65,6 +67,8 @@ def fill(shape: Struct, given: Mapping[str, Any]) -> bytes:
 
 def _raw(shape: Struct, member: Member, value: Any) -> bytes:
     where = f"{shape.name}.{member.name}"
+    if hasattr(value, "__index__"):     # a number, or an object that has an address: a socket of the simulator
+        value = index(value)
     if isinstance(value, str):
         value = _text(where, member, value)
     if isinstance(value, (bytes, bytearray)):

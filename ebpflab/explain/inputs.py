@@ -86,7 +86,7 @@ def fill_maps(program: Program, values: Mapping[str, int]) -> None:
 def shadow_input(spec: ProgramSpec, shadow: Shadow, given: Input, values: dict[str, int]) -> None:
     """Packet and context become variables; the context's bytes take the values that were asked for."""
     held, spans = given.frame, CONTEXTS.get(spec.type)
-    if held is not None:
+    if held is not None and (given.xdp or given.skb):
         shadow.packet = held.data
         away = skipped(spec)
         shadow.ranges["len"] = (ETH_HLEN, LONGEST_PACKET)

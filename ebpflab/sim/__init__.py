@@ -16,7 +16,8 @@ and tells a hook, ``codegen``, which turns it into Python functions, and ``jit``
 What differs from a kernel on purpose: time, chance, CPU and the current process are the machine's and reproducible;
 memory that a kernel leaves undefined (stack of a new frame, registers of a new function) is zero; LRU maps evict in
 exact order and only when full; a Bloom filter has no false positives; a perf buffer is open on every CPU; XDP frames
-have one buffer; one program runs at a time, so atomics and locks never contend.
+have one buffer; one program runs at a time, so atomics and locks never contend. Routes, neighbours and sockets are the
+machine's own: a socket carries no traffic, and one namespace is all there is.
 """
 
 from .machine import BUDGET, Clock, Machine, Program, Result, Task, available_tiers

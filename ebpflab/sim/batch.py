@@ -158,7 +158,7 @@ def _one_by_one(program, base, starts, lengths, retvals, insns, ns, after, how, 
         start = int(starts[number])
         data = bytes(bytes_[start:start + int(lengths[number])])
         try:
-            input_ = Input(program.spec.type, machine.memory, data, b"", ifindex)
+            input_ = Input(program.spec.type, machine.memory, data, b"", ifindex, machine.sockets)
         except (KernelError, Unsupported) as error:
             error.where = f"packet {number}"
             raise

@@ -11,8 +11,10 @@ import errno
 from ..abi import STRUCTS, Struct
 from ..abi.prog_types import BY_NAME
 from ..errors import KernelError, Unsupported
+from . import endpoints
 from .frame import XDP_HEADROOM, XDP_TAILROOM, Frame, Headers
 from .memory import Memory
+from .sockets import Socket, Sockets
 
 ETH_HLEN = 14
 LOOPBACK = 1            # ifindex that BPF_PROG_TEST_RUN uses
@@ -22,6 +24,10 @@ L2 = frozenset({"xdp", "sched_cls", "sched_act"})
 #: bytes of contexts that have no struct in abi
 SIZES = {"tracepoint": 256, "syscall": 0}
 PACKET_FIELDS = ("data", "data_end", "data_meta")
+#: contexts of other kinds that point to bytes: start and end
+BYTES_FIELDS = {"bpf_sock_ops": ("skb_data", "skb_data_end"), "sk_msg_md": ("data", "data_end"),
+                "sk_reuseport_md": ("data", "data_end"), "bpf_sockopt": ("optval", "optval_end")}
+LENGTH_FIELDS = {"bpf_sock_ops": "skb_len", "sk_msg_md": "size", "sk_reuseport_md": "len"}
 # what convert___skb_to_skb takes over; everything else must be zero there
 SKB_INPUTS = ("mark", "priority", "ingress_ifindex", "ifindex", "cb", "tstamp", "wire_len", "gso_segs", "gso_size",
               "hwtstamp")
@@ -40,27 +46,33 @@ def put(shape: Struct, buffer: bytearray, name: str, value: int) -> None:
 
 
 class Input:
-    """One program run's context and packet in memory.
+    """One program run's context, packet and socket in memory.
 
     Raises KernelError as BPF_PROG_TEST_RUN does: EINVAL for a packet shorter than an Ethernet header or a
-    context with fields set that a test run does not take.
+    context with fields set that a test run does not take. Without ``sockets`` nothing has a socket.
     """
 
-    def __init__(self, type_: str, memory: Memory, data: bytes, ctx: bytes, ifindex: int = LOOPBACK):
+    def __init__(self, type_: str, memory: Memory, data: bytes, ctx: bytes, ifindex: int = LOOPBACK,
+                 sockets: Sockets | None = None):
         name = BY_NAME[type_].context
         self.shape = shape = STRUCTS.get(name)
         self.memory, self.type, self.given, self._ifindex = memory, type_, bool(ctx), ifindex
-        self.xdp, self.l2 = name == "xdp_md", type_ in L2
+        self.xdp, self.skb, self.l2 = name == "xdp_md", name == "__sk_buff", type_ in L2
         self.frame: Frame | None = None
+        self.socket: Socket | None = None
+        self._sockets = sockets
         if name in ("xdp_md", "__sk_buff"):
             self.buffer = bytearray(shape.size)
             self._check(data, ctx)
             self._packet(data, ctx)
         else:
-            if data:
+            if data and name not in BYTES_FIELDS:
                 raise KernelError(f"BPF_PROG_TEST_RUN: EINVAL: a {type_} program has no packet",
                                   errno=errno.EINVAL, call="BPF_PROG_TEST_RUN", hint="give its context as ctx=")
             self.buffer = bytearray(ctx) or bytearray(shape.size if shape else SIZES.get(type_, 64))
+            self._md = bytes(self.buffer)
+            if shape is not None and len(self.buffer) >= shape.size:
+                self._others(data)
         # no program writes to an xdp_md; the code generator counts on it
         buffer = memoryview(self.buffer).toreadonly() if self.xdp else self.buffer
         self.address = memory.map(buffer, f"context ({name or type_})")
@@ -78,8 +90,14 @@ class Input:
         if ctx and not self.xdp:
             given = ctx.ljust(self.shape.size, b"\0")
             for member in self.shape.members:
-                if member.name not in SKB_INPUTS and any(given[member.offset:member.end]):
+                if member.name not in SKB_INPUTS and any(given[member.offset:member.end]) \
+                        and not self._known_socket(member.name, given):
                     self._refuse(f"__sk_buff.{member.name} must be zero in a given context")
+
+    def _known_socket(self, name: str, given: bytes) -> bool:
+        """More than a test run takes: the packet of a socket of this machine."""
+        sockets = self._sockets
+        return name == "sk" and sockets is not None and sockets.get(get(self.shape, given, name)) is not None
 
     def _packet(self, data: bytes, ctx: bytes) -> None:
         given = ctx[:self.shape.size].ljust(self.shape.size, b"\0")
@@ -107,22 +125,37 @@ class Input:
                                headers=Headers(-stripped, ETH_HLEN - stripped))
             if not self.l2:
                 self.frame.head[-ETH_HLEN:] = data[:ETH_HLEN]
-            self._socket(data)
+            self._socket(data, given)
         self.moved(self.frame)
 
-    def _socket(self, data: bytes) -> None:
-        """The addresses of the socket that a test run makes up from the packet: source is local."""
-        kind, packet = data[12:14], data[ETH_HLEN:]
-        if kind == b"\x08\x00":
-            self._put("family", 2)
-            if len(packet) >= 20:
-                self._address("local_ip4", packet[12:16])
-                self._address("remote_ip4", packet[16:20])
-        elif kind == b"\x86\xdd":
-            self._put("family", 10)
-            if len(packet) >= 40:
-                self._address("local_ip6", packet[8:24])
-                self._address("remote_ip6", packet[24:40])
+    def _socket(self, data: bytes, given: bytes) -> None:
+        """The socket that a test run makes up from the packet, whose source is local; or the one that is given."""
+        family, source, target = endpoints.of_packet(data)
+        if family:
+            end = "ip6" if family == endpoints.AF_INET6 else "ip4"
+            self._put("family", family)
+            self._address(f"local_{end}", source)
+            self._address(f"remote_{end}", target)
+        if self._sockets is None:
+            return
+        if pointer := get(self.shape, given, "sk"):
+            self.socket = self._sockets.at(pointer)
+            for name in ("family", "local_ip4", "remote_ip4", "local_ip6", "remote_ip6"):
+                self._address(name, bytes(self.shape.member(name).size))
+            endpoints.describe(self.socket, endpoints.Members(self.shape, self.buffer))
+        else:
+            self.socket = self._sockets.begin(source, target, family=family)
+        self._put("sk", self.socket.address)
+
+    def _others(self, data: bytes) -> None:
+        """A context without packet: its socket, and the bytes that it points to."""
+        shape = self.shape
+        has = shape.name == "bpf_sock" or any(member.name == "sk" for member in shape.members)
+        if has and self._sockets is not None:
+            self.socket = endpoints.attach(self._sockets, shape, self.buffer)
+        if shape.name in BYTES_FIELDS:
+            self.frame = Frame(self.memory, data, headroom=64, tailroom=XDP_TAILROOM, on_move=self.moved)
+            self.moved(self.frame)
 
     def _address(self, name: str, value: bytes) -> None:
         member = self.shape.member(name)
@@ -164,6 +197,12 @@ class Input:
 
     def moved(self, frame: Frame) -> None:
         """The packet has new addresses: tell the context."""
+        if self.shape.name in BYTES_FIELDS:
+            for name, value in zip(BYTES_FIELDS[self.shape.name], (frame.data, frame.data_end), strict=True):
+                self._put(name, value)
+            if length := LENGTH_FIELDS.get(self.shape.name):
+                self._put(length, frame.length)
+            return
         for name, value in zip(PACKET_FIELDS, (frame.data, frame.data_end, frame.data_meta), strict=True):
             self._put(name, value)
         if not self.xdp:
@@ -172,8 +211,8 @@ class Input:
     def results(self) -> tuple[bytes, bytes]:
         """Packet and context as BPF_PROG_TEST_RUN gives them back."""
         frame, shape = self.frame, self.shape
-        if frame is None:
-            return b"", bytes(self.buffer)
+        if not self.xdp and not self.skb:
+            return frame.packet() if frame else b"", self._others_out()
         out = bytearray(self._md)
         if self.xdp:
             data = bytes(frame.window)
@@ -184,6 +223,15 @@ class Input:
             for name in SKB_OUTPUTS:
                 put(shape, out, name, get(shape, self.buffer, name))
         return data, bytes(out) if self.given else b""
+
+    def _others_out(self) -> bytes:
+        """The context without the addresses of this run."""
+        out = bytearray(self.buffer)
+        for name in ("sk", *BYTES_FIELDS.get(self.shape.name, ())) if self.shape else ():
+            member = next((each for each in self.shape.members if each.name == name), None)
+            if member:
+                out[member.offset:member.end] = self._md[member.offset:member.end]
+        return bytes(out)
 
     def close(self) -> None:
         self.memory.unmap(self.address)

@@ -18,7 +18,7 @@ from typing import Any
 from ..abi.records import context
 from ..errors import Fault
 from ..spec import SourceLine
-from .contexts import Input
+from .contexts import LOOPBACK, Input
 from .machine import Program, Result
 from .maps import SimMap
 from .maps.base import MapChange
@@ -164,7 +164,7 @@ def record(program: Program, data: bytes = b"", *, ctx: bytes | Mapping[str, Any
     result = fault = None
     with machine.lock:
         given = Input(program.spec.type, memory, bytes(data), context(program.spec.type, ctx),
-                      **({"ifindex": ifindex} if ifindex else {}))
+                      ifindex or LOOPBACK, machine.sockets)
         journal: list[Event] = []
         memory.journal = journal
 

@@ -19,9 +19,10 @@ from . import maps as simmaps
 from .contexts import LOOPBACK, Input
 from .decode import Image, decode
 from .maps import SimMap
-from .memory import Memory
+from .memory import Memory, UserMemory
 from .objects import Objects
 from .routes import Routes
+from .sockets import Sockets
 from .tasks import Signal, Sysctl, Task
 from .timers import Timers
 
@@ -57,7 +58,7 @@ class Clock:
 class Result:
     """One run: ``retval`` is r0 cut to 32 bits, ``insns`` the instructions of the last repetition, ``redirect``
     where bpf_redirect sent the packet (ifindex or (map name, index)), ``ns`` the mean wall time, ``tier`` what ran
-    it."""
+    it, ``effects`` what else helpers decided, by their names: the socket of sk_assign, the bytes of msg_apply_bytes."""
 
     retval: int
     data: bytes
@@ -68,14 +69,15 @@ class Result:
     ns: int = 0
     redirect: object = None
     tier: str = ""
+    effects: dict[str, Any] = field(default_factory=dict)
 
 
 class Run:
     """The state of one program run that helpers see. ``budget`` is what is left of the instructions, ``depth`` the
     frame of the function that called a helper."""
 
-    __slots__ = ("allowed", "budget", "cpu", "ctx", "depth", "engine", "frame", "input", "machine", "memory", "program",
-                 "redirect", "retval", "tail_calls")
+    __slots__ = ("allowed", "budget", "cpu", "ctx", "depth", "effects", "engine", "frame", "input", "machine", "memory",
+                 "program", "redirect", "retval", "tail_calls")
 
     def __init__(self, machine: Machine, program: Program, input_: Input, cpu: int, budget: int, engine):
         self.machine, self.memory, self.program, self.input = machine, machine.memory, program, input_
@@ -87,6 +89,7 @@ class Run:
         """Once more from the start, on the same packet."""
         self.program, self.budget, self.depth, self.tail_calls = program, self.allowed, 0, 0
         self.redirect: object = None
+        self.effects: dict[str, Any] = {}
         self.retval = 0
 
     def map(self, address: int) -> SimMap:
@@ -140,7 +143,7 @@ class Machine:
 
     ``printed`` are the lines of bpf_trace_printk, ``task`` the current process, ``signals`` what programs sent,
     ``sysctl`` what a cgroup_sysctl program is asked about, ``symbols`` name -> address of the kernel's symbols,
-    ``routes`` the devices, routes and neighbours.
+    ``routes`` the devices, routes and neighbours, ``sockets`` the sockets that programs find.
     """
 
     def __init__(self, cpus: int = 4, seed: int = 0, clock: Clock | None = None, budget: int = BUDGET):
@@ -163,6 +166,7 @@ class Machine:
         self._jit: Any = None
         self.timers = Timers(self)
         self.objects = Objects(self.memory)
+        self.sockets = Sockets(self.memory)
         self.stacks = [bytearray(ZERO_STACK) for _ in range(bits.MAX_CALL_FRAMES)]
         self.frame_pointers = [self.memory.map(stack, f"stack of frame {depth}") + bits.STACK_SIZE
                                for depth, stack in enumerate(self.stacks)]
@@ -176,7 +180,17 @@ class Machine:
                 made.resolve = self.programs.get
             elif spec.type in ("array_of_maps", "hash_of_maps"):
                 made.resolve = self.map_by_id.get
+            elif isinstance(made, simmaps.SocketMap):
+                made.sockets = self.sockets
             return made
+
+    def user_memory(self, data: bytes, name: str = "user memory") -> int:
+        """Address of bytes of the current process, for a context's pointer: what bpf_probe_read_user reads."""
+        return self.memory.map(bytearray(data), UserMemory(name))
+
+    def kernel_memory(self, data: bytes, name: str = "kernel memory") -> int:
+        """Address of bytes of the kernel: what bpf_probe_read_kernel reads. ``objects.make`` lays out its structs."""
+        return self.memory.map(bytearray(data), name)
 
     def hold(self, held: SimMap) -> SimMap:
         """One user more: a map lives as long as a handle or a program has it."""
@@ -244,7 +258,7 @@ class Machine:
         self.check_run(tier, cpu, repeat)
         with self.lock:
             input_ = Input(program.spec.type, self.memory, bytes(data), context(program.spec.type, ctx),
-                           ifindex or LOOPBACK)
+                           ifindex or LOOPBACK, self.sockets)
             try:
                 return self.execute(program, input_, repeat, cpu, tier, hook, self.allowed(budget))
             finally:
@@ -283,7 +297,7 @@ class Machine:
         elapsed = time.perf_counter_ns() - start
         packet, out = input_.results()
         return Result(r0 & bits.U32, packet, out, r0, budget - run.budget, repeat, elapsed // repeat, run.redirect,
-                      tier)
+                      tier, run.effects)
 
     def engine(self, program: Program, tier: str, hook=None):
         """What runs programs in a tier (not ``auto``)."""

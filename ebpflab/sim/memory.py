@@ -54,6 +54,12 @@ class Unmapped(NamedTuple):
     owner: object
 
 
+class UserMemory(str):
+    """The owner of memory of the current process, told apart from the kernel's by the probe helpers."""
+
+    __slots__ = ()
+
+
 class Memory:
     """``views`` maps a page to its buffer; the code generator reads it directly.
 

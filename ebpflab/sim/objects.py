@@ -6,15 +6,19 @@ laid out by the program's own BTF. A program without types finds the small layou
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 from .. import layout as lay
 from ..abi import STRUCTS
-from ..errors import Fault
+from ..errors import Fault, SpecError
+from ..isa import bits
 from ..obj import btf as b
 from ..obj.btf import Btf
 from .memory import Memory
+from .sockets import Socket
 from .tasks import MEMBERS, Refers, Task
 
 #: struct -> its members for programs without BTF; a pointer is its struct's name and a star
@@ -107,6 +111,22 @@ class Object(NamedTuple):
         return f"struct {self.struct} {self.key}"
 
 
+#: struct of the kernel -> where its struct sock is
+SOCKS = {"sock": "", "inet_sock": "sk.", "tcp_sock": "inet_conn.icsk_inet.sk.",
+         "tcp6_sock": "tcp.inet_conn.icsk_inet.sk.", "udp_sock": "inet.sk.", "udp6_sock": "udp.inet.sk."}
+
+
+def _sock(socket: Socket) -> dict[str, int | bytes]:
+    """Members of struct sock: its own port in host order, the other end's in network order."""
+    known = socket.members()
+    common = {"skc_family": socket.family, "skc_state": known["state"], "skc_bound_dev_if": socket.device,
+              "skc_num": known["src_port"], "skc_dport": known["dst_port"], "skc_cookie.counter": socket.number,
+              "skc_rcv_saddr": known.get("src_ip4", 0), "skc_daddr": known.get("dst_ip4", 0),
+              "skc_v6_rcv_saddr": known.get("src_ip6", 0), "skc_v6_daddr": known.get("dst_ip6", 0)}
+    return {**{f"__sk_common.{name}": value for name, value in common.items()}, "sk_protocol": known["protocol"],
+            "sk_type": known["type"], "sk_mark": socket.mark, "sk_priority": socket.priority, "sk_uid.val": socket.uid}
+
+
 class Objects:
     """The images that programs were given, each at its address for good."""
 
@@ -114,6 +134,7 @@ class Objects:
         self._memory = memory
         self._images: dict[tuple[Shapes, Object], int] = {}
         self._made: dict[Shapes, tuple] = {}
+        self._keys = itertools.count(1 << 32)
         self.at: dict[int, Object] = {}
 
     def task(self, task: Task, btf: bytes) -> int:
@@ -123,6 +144,33 @@ class Objects:
             self._write(shapes, "task_struct", task, task.pid, set())
             self._made[shapes] = task.snapshot()
         return self._images[shapes, Object("task_struct", task.pid)]
+
+    def socket(self, socket: Socket, struct: str, btf: bytes) -> int:
+        """Address of a socket as a struct of the kernel (``sock``, ``tcp_sock``, …), 0 if the program has no types."""
+        if struct not in SOCKS:
+            raise SpecError(f"a socket is no struct {struct}", hint=", ".join(SOCKS))
+        image = {f"{SOCKS[struct]}{path}": value for path, value in _sock(socket).items()}
+        if struct == "tcp_sock":
+            image |= socket.tcp
+        return self.make(struct, image, btf, socket.number)
+
+    def make(self, struct: str, members: Mapping[str, int | bytes], btf: bytes, key: int | None = None) -> int:
+        """Address of a struct of the kernel with these members (``a.b`` is a member of a member), all others zero, for
+        a program with these types; 0 if they do not have it. ``key`` tells one of its kind from the others."""
+        shapes = shapes_of(btf)
+        size = shapes.size(struct)
+        if not size:
+            return 0
+        address = self._place(shapes, Object(struct, next(self._keys) if key is None else key), size)
+        self._fill(shapes, struct, address, members)
+        return address
+
+    def _fill(self, shapes: Shapes, struct: str, address: int, members: Mapping[str, int | bytes]) -> None:
+        for path, value in members.items():
+            place = shapes.place(struct, path)
+            if place is not None:
+                raw = value if isinstance(value, bytes) else (value & bits.U64).to_bytes(8, "little")
+                self._memory.write(address + place.offset, raw[:place.size].ljust(place.size, b"\0"))
 
     def registers(self, task: Task) -> int:
         """Address of the struct pt_regs that the task entered the kernel with."""
@@ -154,12 +202,8 @@ class Objects:
         address = self._place(shapes, name, size)
         if name not in seen:
             seen.add(name)
-            for path, value in MEMBERS[struct](task).items():
-                place = shapes.place(struct, path)
-                if place is None:
-                    continue
-                if isinstance(value, Refers):
-                    value = self._write(shapes, value.struct, value.task, value.key, seen)
-                raw = value if isinstance(value, bytes) else value.to_bytes(8, "little")
-                self._memory.write(address + place.offset, raw[:place.size].ljust(place.size, b"\0"))
+            self._fill(shapes, struct, address, {
+                path: self._write(shapes, value.struct, value.task, value.key, seen)
+                if isinstance(value, Refers) else value for path, value in MEMBERS[struct](task).items()
+                if shapes.place(struct, path) is not None})
         return address

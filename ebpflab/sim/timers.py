@@ -24,7 +24,7 @@ FIRST = 0xFFFF_C900_0000_0000      # numbers that look like the kernel's pointer
 class NoInput:
     """What a callback of the kernel's own has for a context: none."""
 
-    address, frame, xdp, buffer = 0, None, False, b""
+    address, frame, xdp, skb, buffer, socket = 0, None, False, False, b"", None
 
 
 @dataclass(slots=True, eq=False)

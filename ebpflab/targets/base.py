@@ -33,8 +33,9 @@ class RunResult:
     """One test run. ``retval`` is r0 as unsigned 32 bit; ``duration_ns`` the mean of one run.
 
     ``data`` is the packet afterwards, ``ctx`` the context if one was given. ``verdict`` is the name of
-    ``retval`` for this program type (``XDP_PASS``), "" if it has none. ``tier`` is what ran it in the simulator
-    (interpreter, codegen, jit), "" in a kernel.
+    ``retval`` for this program type (``XDP_PASS``), "" if it has none. What only the simulator tells: ``tier`` that ran
+    it (interpreter, codegen, jit); ``redirect``, where the packet was sent: an ifindex or (map name, key); ``effects``,
+    what else helpers decided, by their names: the socket of sk_assign, the bytes of msg_apply_bytes.
     """
 
     retval: int
@@ -44,13 +45,17 @@ class RunResult:
     repeat: int = 1
     verdict: str = ""
     tier: str = ""
+    redirect: object = None
+    effects: Mapping[str, object] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """``<XDP_PASS (2), 64 bytes, 120 ns>``: the packet itself is in ``data``."""
         said = f"{self.verdict} ({self.retval})" if self.verdict else str(self.retval)
         sizes = [f"{len(part)} bytes{of}" for part, of in ((self.data, ""), (self.ctx, " of context")) if part]
         runs = [f"mean of {self.repeat} runs"] if self.repeat > 1 else []
-        return f"<{', '.join([said, *sizes, f'{self.duration_ns:,} ns', *runs])}>"
+        sent = [f"to {self.redirect}"] if self.redirect is not None else []
+        effects = [f"{name} {value}" for name, value in self.effects.items()]
+        return f"<{', '.join([said, *sent, *effects, *sizes, f'{self.duration_ns:,} ns', *runs])}>"
 
 
 @dataclass(frozen=True, slots=True)

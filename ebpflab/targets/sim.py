@@ -19,6 +19,7 @@ from ..sim import Machine, available_tiers, pcap
 from ..sim.contexts import ETH_HLEN
 from ..sim.machine import Program
 from ..sim.maps import SimMap
+from ..sim.sockets import Socket
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Trace
 from .base import AttachPoint, Closing, Facts, RunResult, Snapshot
@@ -49,8 +50,10 @@ class SimTargetMap(Closing):
         with self._machine.lock:
             return self._live().lookup(bytes(key))
 
-    def update(self, key: bytes, value: bytes | SimTargetMap | SimProgram, flags: int = 0) -> None:
-        """Write an entry; into a prog_array or a map of maps put a loaded program or a map itself."""
+    def update(self, key: bytes, value: bytes | SimTargetMap | SimProgram | Socket, flags: int = 0) -> None:
+        """Write an entry; what a value names (a loaded program, a map, a socket) may be given itself."""
+        if isinstance(value, Socket):
+            value = value.number.to_bytes(self.spec.value_size, "little")
         if isinstance(value, (SimTargetMap, SimProgram)):
             value = value.id.to_bytes(4, "little")
         with self._machine.lock:
@@ -156,7 +159,7 @@ class SimProgram(Closing):
         """
         done = self.target.machine.run(self.inside, data, ctx=ctx, repeat=repeat, cpu=cpu, tier=tier)
         return RunResult(done.retval, done.data, done.ctx, done.ns, repeat, verdict(self.spec.type, done.retval),
-                         done.tier)
+                         done.tier, done.redirect, done.effects)
 
     def run_many(self, packets, *, cpu: int = 0, tier: str = "auto", timing: bool = True, errors: str = "keep"):
         """Run every packet once, in order: a DataFrame with a row a packet.
@@ -181,6 +184,19 @@ class SimProgram(Closing):
     def coverage(self, packets, *, cpu: int = 0) -> Coverage:
         """Run every packet once, in order, and count which instructions they reach; packets as for ``run_many``."""
         return coverage(self.inside, pcap.read(packets) if isinstance(packets, (str, PathLike)) else packets, cpu=cpu)
+
+    def struct(self, name: str, of: Socket | Mapping[str, int | bytes]) -> int:
+        """Address of a struct of the kernel, laid out by this program's types, for a context's pointer: a socket as
+        ``sock`` or ``tcp_sock``, or any struct by its members (``a.b`` is a member of a member), all others zero.
+
+        Raises SpecError if the program has no such type.
+        """
+        objects, types = self.target.machine.objects, self.inside.spec.btf
+        with self.target.machine.lock:
+            made = objects.socket(of, name, types) if isinstance(of, Socket) else objects.make(name, of, types)
+        if not made:
+            raise SpecError(f"{self.spec.name} has no type struct {name}", hint="a program compiled from C has types")
+        return made
 
     def attach(self, where: AttachPoint) -> SimLink:
         """Hook it in: ``AttachPoint("xdp", {"net": target.net(), "dev": "lab1"})``."""
@@ -348,6 +364,16 @@ class SimTarget(Closing):
     def map(self, spec: MapSpec) -> SimTargetMap:
         """A map on its own, to be shared by programs."""
         return SimTargetMap(self, self.machine, self.machine.create_map(spec))
+
+    def socket(self, protocol: str, *, bind: str, connect: str = "", listen: bool = False, **members) -> Socket:
+        """A socket that programs find, for a context's ``sk`` and maps of sockets: ``sim.sockets.Sockets.open``."""
+        with self.machine.lock:
+            return self.machine.sockets.open(protocol, bind=bind, connect=connect, listen=listen, **members)
+
+    def memory(self, data: bytes, *, user: bool = False) -> int:
+        """Address of bytes of the kernel, or of the current process, for a context's pointer: what probe reads find."""
+        with self.machine.lock:
+            return (self.machine.user_memory if user else self.machine.kernel_memory)(bytes(data))
 
     def net(self) -> SimNet:
         return SimNet(self)

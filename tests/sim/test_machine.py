@@ -307,8 +307,8 @@ def test_submitted_records_are_gone():
 
 
 def test_helpers_that_are_not_simulated_say_their_name(tier):
-    program = load("call bpf_sk_lookup_tcp\nexit")
-    with pytest.raises(Unsupported, match="helper bpf_sk_lookup_tcp is not simulated"):
+    program = load("call bpf_tcp_gen_syncookie\nexit")
+    with pytest.raises(Unsupported, match="helper bpf_tcp_gen_syncookie is not simulated"):
         program.run(UDP, tier=tier)
 
 

@@ -246,7 +246,7 @@ def run(walks: list[Walk], spec: ProgramSpec, given: list) -> int:
             for key, value in pairs:
                 program.maps[name].update(key, value)
         with machine.lock:
-            input_ = Input(spec.type, machine.memory, packet, b"")
+            input_ = Input(spec.type, machine.memory, packet, b"", sockets=machine.sockets)
             watches = [Watch(walk, machine, input_) for walk in walks]
 
             def hook(*step, watches=watches) -> None:

@@ -12,7 +12,7 @@ NET_OFF, LL_OFF = -0x100000, -0x200000     # SKF_NET_OFF, SKF_LL_OFF
 
 
 def _frame(run, ctx: int, xdp: bool) -> Frame:
-    if run.frame is None or run.input.xdp is not xdp:
+    if run.frame is None or not (run.input.xdp if xdp else run.input.skb):
         raise Fault(f"this helper works on {'an XDP frame' if xdp else 'a socket buffer'}, which a"
                     f" {run.program.spec.type} program does not have")
     if ctx != run.ctx:
@@ -41,7 +41,7 @@ def from_mac(run) -> bytes:
 
 def load_packet(run, code, index: int) -> int | None:
     """The packet loads of RFC 9669 section 5.5 (LD_ABS, LD_IND): network order, None outside the packet."""
-    if run.frame is None or run.input.xdp:
+    if run.frame is None or not run.input.skb:
         raise Fault(f"a {run.program.spec.type} program has no socket buffer to load from")
     size, offset = code.op.bytes, signed32(code.imm + index)
     if offset >= 0:

@@ -26,8 +26,7 @@ def map_lookup_elem(run, map_, key):
 @helper()
 def map_update_elem(run, map_, key, value, flags):
     found = run.map(map_)
-    return found.store(run.memory.read(key, found.spec.key_size), run.memory.read(value, found.spec.value_size),
-                       flags, run.cpu)
+    return found.store(run.memory.read(key, found.spec.key_size), found.incoming(value), flags, run.cpu)
 
 
 @helper()

@@ -9,11 +9,14 @@ from ..maps.storage import F_CREATE
 from ..memory import PAGE_BITS
 from .maps import a_map
 from .registry import helper
+from .sockets import socket_at
 
 
 def _owner(run, pointer: int) -> int:
     """The number that an object goes by. Raises Fault if nothing is there."""
     run.memory.check(pointer, 1, "read")
+    if (socket := socket_at(run, pointer)) is not None:
+        return socket.number
     found = run.machine.objects.at.get(pointer)
     return found.key if found is not None else pointer >> PAGE_BITS
 
@@ -27,6 +30,8 @@ def storage_get(run, map_, owner, value, flags):
     size, initial = found.spec.value_size, None
     if flags & F_CREATE:
         initial = run.memory.read(value, size) if value else bytes(size)
+        if (socket := socket_at(run, owner)) is not None:
+            socket.storage.add(found)
     return found.of(_owner(run, owner), initial)
 
 

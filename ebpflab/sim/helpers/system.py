@@ -8,6 +8,7 @@ import re
 from ...errors import Fault
 from ...isa import bits
 from ..maps import References
+from ..memory import PAGE_BITS, UserMemory
 from .registry import helper
 
 
@@ -119,31 +120,49 @@ def snprintf(run, buffer, size, fmt, values, length):
     return len(text) + 1
 
 
-@helper("probe_read", "probe_read_kernel", "probe_read_user", "copy_from_user")
-def probe_read(run, target, size, source):
-    """What cannot be read is EFAULT and zeros, never a fault: that is what probe reads are for."""
-    size &= 0xFFFF_FFFF
-    try:
-        data = run.memory.read(source, size)
-    except Fault:
-        run.memory.clear(target, size)
-        return -errno.EFAULT
-    run.memory.write(target, data)
-    return 0
+def _probe(kind: str):
+    """A memory's owner -> may this helper read it? ``probe_read`` goes by the address, as on x86_64."""
+    return {"user": lambda owner: isinstance(owner, UserMemory),
+            "kernel": lambda owner: not isinstance(owner, UserMemory), "": lambda owner: True}[kind]
 
 
-@helper("probe_read_str", "probe_read_kernel_str", "probe_read_user_str")
-def probe_read_str(run, target, size, source):
-    size &= 0xFFFF_FFFF
-    if not size:
+def _reads(names: tuple[str, ...], kind: str) -> None:
+    may = _probe(kind)
+
+    def probe_read(run, target, size, source):
+        """What cannot be read is EFAULT and zeros, never a fault: that is what probe reads are for."""
+        size &= 0xFFFF_FFFF
+        try:
+            data = run.memory.read(source, size)
+        except Fault:
+            data = None
+        if data is None or not may(run.memory.owners.get(source >> PAGE_BITS)):
+            run.memory.clear(target, size)
+            return -errno.EFAULT
+        run.memory.write(target, data)
         return 0
-    try:
-        text = _string(run, source, size - 1) + b"\0"
-    except Fault:
-        run.memory.clear(target, size)
-        return -errno.EFAULT
-    run.memory.write(target, text)
-    return len(text)
+
+    def probe_read_str(run, target, size, source):
+        size &= 0xFFFF_FFFF
+        if not size:
+            return 0
+        try:
+            text = _string(run, source, size - 1) + b"\0"
+        except Fault:
+            text = b""
+        if not text or not may(run.memory.owners.get(source >> PAGE_BITS)):
+            run.memory.clear(target, size)
+            return -errno.EFAULT
+        run.memory.write(target, text)
+        return len(text)
+
+    helper(*names)(probe_read)
+    helper(names[0] + "_str")(probe_read_str)
+
+
+_reads(("probe_read",), "")
+_reads(("probe_read_kernel",), "kernel")
+_reads(("probe_read_user", "copy_from_user"), "user")
 
 
 @helper()
@@ -189,11 +208,6 @@ def strtol(run, text, size, flags, result):
 @helper()
 def strtoul(run, text, size, flags, result):
     return _number(run, text, size, flags, result, False)
-
-
-@helper("get_socket_cookie", "get_netns_cookie")
-def get_socket_cookie(run, ctx):
-    return 1
 
 
 @helper("spin_lock", "spin_unlock")

@@ -35,7 +35,7 @@ def get_current_uid_gid(run):
     return run.machine.task.gid << 32 | run.machine.task.uid
 
 
-@helper("get_current_cgroup_id", "skb_cgroup_id")
+@helper()
 def get_current_cgroup_id(run):
     return run.machine.task.cgroup_id
 

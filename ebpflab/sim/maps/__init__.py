@@ -10,13 +10,15 @@ from .base import SimMap
 from .hashes import Hash, LruHash, MapHash
 from .others import Bloom, LpmTrie, Queue, StackTrace
 from .rings import Event, PerfEventArray, RingBuffer, UserRingBuffer
+from .sockets import DeviceHash, SocketArray, SocketMap
 from .storage import CgroupStorage, LocalStorage
 
 TYPES: dict[str, type[SimMap]] = {
     "hash": Hash, "percpu_hash": Hash, "lru_hash": LruHash, "lru_percpu_hash": LruHash,
     "array": Array, "percpu_array": Array,
     "prog_array": References, "cgroup_array": References, "devmap": References, "cpumap": References,
-    "xskmap": References, "sockmap": References, "perf_event_array": PerfEventArray,
+    "xskmap": References, "perf_event_array": PerfEventArray, "devmap_hash": DeviceHash,
+    "sockmap": SocketArray, "reuseport_sockarray": SocketArray, "sockhash": SocketMap,
     "array_of_maps": MapArray, "hash_of_maps": MapHash,
     "lpm_trie": LpmTrie, "queue": Queue, "stack": Queue, "bloom_filter": Bloom,
     "stack_trace": StackTrace, "ringbuf": RingBuffer, "user_ringbuf": UserRingBuffer,
@@ -38,4 +40,4 @@ def create(spec: MapSpec, memory: Memory, cpus: int) -> SimMap:
 
 
 __all__ = ["TYPES", "Array", "CgroupStorage", "Event", "Hash", "LocalStorage", "LruHash", "PerfEventArray", "Queue",
-           "References", "RingBuffer", "SimMap", "UserRingBuffer", "create"]
+           "References", "RingBuffer", "SimMap", "SocketMap", "UserRingBuffer", "create"]

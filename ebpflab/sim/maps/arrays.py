@@ -10,7 +10,6 @@ from .base import EXIST, F_LOCK, NOEXIST, Element, SimMap, round_up
 
 _INDEX = struct.Struct("<I")
 SMALL = 1024               # arrays up to this size are mapped in one go when the code generator asks
-MAX_PERCPU_VALUE = 32768   # PCPU_MIN_UNIT_SIZE
 
 
 class Array(SimMap):
@@ -24,10 +23,6 @@ class Array(SimMap):
         self._slabs = [bytearray(self.stride * spec.max_entries) for _ in range(self.copies)]
         self.first = [memory.reserve(self.pages * spec.max_entries) for _ in range(self.copies)]
         self._views = memory.views
-
-    def check(self):
-        if self.per_cpu and round_up(self.spec.value_size) > MAX_PERCPU_VALUE:
-            self.refuse(f"a per-CPU value has at most {MAX_PERCPU_VALUE} bytes", errno.E2BIG)
 
     def element(self, index: int, cpu: int) -> int:
         """Address of an element, 0 out of range."""

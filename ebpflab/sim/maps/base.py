@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ...abi import map_struct
+from ...abi import map_rules, map_struct
 from ...errors import KernelError, SpecError
 from ...spec import MapSpec
 from ..memory import Memory, Write
@@ -19,27 +19,9 @@ ANY, NOEXIST, EXIST, F_LOCK = 0, 1, 2, 4
 # creation flags
 F_NO_PREALLOC, F_NO_COMMON_LRU, F_NUMA_NODE, F_RDONLY, F_WRONLY = (1 << at for at in range(5))
 F_STACK_BUILD_ID, F_ZERO_SEED, F_RDONLY_PROG, F_WRONLY_PROG = (1 << at for at in range(5, 9))
-F_CLONE, F_MMAPABLE, F_PRESERVE_ELEMS, F_INNER_MAP = (1 << at for at in range(9, 13))
-_USER = F_RDONLY | F_WRONLY
-_ACCESS = _USER | F_RDONLY_PROG | F_WRONLY_PROG
-_ARRAY = F_NUMA_NODE | F_MMAPABLE | _ACCESS | F_INNER_MAP
-_HASH = F_NO_PREALLOC | F_NUMA_NODE | _ACCESS | F_ZERO_SEED
-_FDS = F_NUMA_NODE | _USER
-#: map type -> creation flags that it takes (the ``map_alloc_check`` of each); compared with the kernel in tests
-FLAGS = {
-    "hash": _HASH, "percpu_hash": _HASH, "hash_of_maps": _HASH,
-    "lru_hash": _HASH | F_NO_COMMON_LRU, "lru_percpu_hash": _HASH | F_NO_COMMON_LRU,
-    "array": _ARRAY, "percpu_array": _ARRAY & ~F_MMAPABLE & ~F_INNER_MAP,
-    "prog_array": _FDS, "perf_event_array": _FDS | F_PRESERVE_ELEMS, "cgroup_array": _FDS, "array_of_maps": _FDS,
-    "stack_trace": F_NUMA_NODE | _USER | F_STACK_BUILD_ID, "lpm_trie": F_NO_PREALLOC | F_NUMA_NODE | _ACCESS,
-    "devmap": F_NUMA_NODE | _USER, "cpumap": F_NUMA_NODE, "xskmap": F_NUMA_NODE | _USER, "sockmap": F_NUMA_NODE | _USER,
-    "queue": F_NUMA_NODE | _ACCESS, "stack": F_NUMA_NODE | _ACCESS, "bloom_filter": F_NUMA_NODE | F_ZERO_SEED | _ACCESS,
-    "ringbuf": F_NUMA_NODE, "user_ringbuf": F_NUMA_NODE,
-    **dict.fromkeys(("sk_storage", "task_storage", "inode_storage", "cgrp_storage"), F_NO_PREALLOC | F_CLONE),
-    **dict.fromkeys(("cgroup_storage", "percpu_cgroup_storage"), F_NUMA_NODE | _ACCESS),
-}
 #: map type -> flags that the kernel adds (``dev_map_init_map``)
-ADDED = {"devmap": F_RDONLY_PROG}
+ADDED = {"devmap": F_RDONLY_PROG, "devmap_hash": F_RDONLY_PROG}
+ERRORS = {"EINVAL": errno.EINVAL, "E2BIG": errno.E2BIG, "ENOTSUPP": 524}
 NUMA_NO_NODE = 0xFFFF_FFFF
 
 _ids = itertools.count(1)
@@ -114,11 +96,6 @@ class SimMap:
         #: records that found no room
         self.lost = 0
         self.frozen = False
-        flags = spec.flags
-        if flags & ~FLAGS[spec.type]:
-            self.refuse(f"a {spec.type} map does not take the flags {flags & ~FLAGS[spec.type]:#x}")
-        if flags & _USER == _USER or flags & (F_RDONLY_PROG | F_WRONLY_PROG) == F_RDONLY_PROG | F_WRONLY_PROG:
-            self.refuse("a map cannot be both read-only and write-only")
         self.check()
         #: what a program's map pointer holds
         self.address = memory.map(memoryview(map_struct.image(
@@ -128,9 +105,11 @@ class SimMap:
 
     def check(self) -> None:
         """Raise KernelError for a description that the kernel refuses (``map_alloc_check``)."""
-
-    def refuse(self, why: str, number: int = errno.EINVAL):
-        raise self.error(number, "BPF_MAP_CREATE", why)
+        spec = self.spec
+        found = map_rules.refusal(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags,
+                                  spec.map_extra)
+        if found:
+            raise self.error(ERRORS[found[0]], "BPF_MAP_CREATE", found[1])
 
     def __str__(self) -> str:
         return f"map {self.spec.name} itself (bpf_map_lookup_elem finds its values)"
@@ -141,6 +120,10 @@ class SimMap:
                            where=f"map {self.spec.name} ({self.spec.type})")
 
     # -- the program's side ------------------------------------------------------------------
+
+    def incoming(self, address: int) -> bytes:
+        """What a program's pointer to a value gives to ``store``."""
+        return self.memory.read(address, self.spec.value_size)
 
     def pointer(self, key: bytes, cpu: int) -> int:
         return 0

@@ -6,10 +6,8 @@ import errno
 from collections import OrderedDict
 from typing import Any
 
-from .arrays import MAX_PERCPU_VALUE, same_shape
-from .base import EXIST, F_LOCK, F_NO_PREALLOC, NOEXIST, Element, SimMap, round_up
-
-MAX_ELEMENT = (4 << 20) - 48   # KMALLOC_MAX_SIZE less sizeof(struct htab_elem)
+from .arrays import same_shape
+from .base import EXIST, F_LOCK, NOEXIST, Element, SimMap, round_up
 
 
 class Cell:
@@ -32,12 +30,6 @@ class Hash(SimMap):
         self.cells: OrderedDict[bytes, Cell] = OrderedDict()
         self.copies = cpus if self.per_cpu else 1
         self.index: Any = None       # of the JIT, once a program of that tier looks up here
-
-    def check(self):
-        if self.spec.key_size + self.spec.value_size >= MAX_ELEMENT:
-            self.refuse("key and value are too large for one allocation", errno.E2BIG)
-        if self.per_cpu and round_up(self.spec.value_size) > MAX_PERCPU_VALUE:
-            self.refuse(f"a per-CPU value has at most {MAX_PERCPU_VALUE} bytes", errno.E2BIG)
 
     def pointer(self, key, cpu):
         cell = self.cells.get(key)
@@ -152,11 +144,6 @@ class LruHash(Hash):
     The kernel's LRU is approximate (per-CPU free lists, batches of reference bits): there, entries can go
     before the map is full, and the order is only nearly this one.
     """
-
-    def check(self):
-        if self.spec.flags & F_NO_PREALLOC:
-            self.refuse("an LRU map is always preallocated: drop BPF_F_NO_PREALLOC", 524)   # ENOTSUPP
-        super().check()
 
     def pointer(self, key, cpu):
         cell = self.cells.get(key)

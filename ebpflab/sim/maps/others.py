@@ -7,18 +7,12 @@ import zlib
 from collections import deque
 
 from ...errors import Unsupported
-from .base import EXIST, F_NO_PREALLOC, F_STACK_BUILD_ID, NOEXIST, SimMap
+from .base import EXIST, F_STACK_BUILD_ID, NOEXIST, SimMap
 from .hashes import Hash
 
 
 class LpmTrie(Hash):
     """lpm_trie (``kernel/bpf/lpm_trie.c``): a key is a u32 prefix length and the address, first bit first."""
-
-    def check(self):
-        if not self.spec.flags & F_NO_PREALLOC:
-            self.refuse("an lpm_trie needs BPF_F_NO_PREALLOC (flags=1)")
-        if not 5 <= self.spec.key_size <= 260:
-            self.refuse("a trie key has 4 bytes of prefix length and 1 to 256 of address")
 
     def __init__(self, spec, memory, cpus):
         super().__init__(spec, memory, cpus)
@@ -160,10 +154,8 @@ class StackTrace(SimMap):
         self._mask = (1 << max(spec.max_entries - 1, 0).bit_length()) - 1
 
     def check(self):
-        size, unit = self.spec.value_size, 32 if self.spec.flags & F_STACK_BUILD_ID else 8
-        if size % unit or not unit <= size <= 127 * unit:
-            self.refuse(f"a stack_trace value is 1 to 127 frames of {unit} bytes")
-        if unit == 32:
+        super().check()
+        if self.spec.flags & F_STACK_BUILD_ID:
             raise Unsupported("stack traces by build id are not simulated", where=f"map {self.spec.name}")
 
     def file(self, addresses: tuple[int, ...], flags: int) -> int:

@@ -34,13 +34,6 @@ class _Record:
         self.state = "busy"
 
 
-def _check_pages(map_: SimMap) -> None:
-    size = map_.spec.max_entries
-    if size & (size - 1) or size % PAGE_SIZE:
-        map_.refuse(f"a {map_.spec.type}'s max_entries is its size in bytes: a power of two and a multiple of"
-                    f" {PAGE_SIZE}, not {size}")
-
-
 class RingBuffer(SimMap):
     """ringbuf (``kernel/bpf/ringbuf.c``): one buffer for all CPUs, records in the order they were reserved.
 
@@ -52,8 +45,6 @@ class RingBuffer(SimMap):
         self.records: deque[_Record] = deque()
         self.reserved: dict[int, _Record] = {}
         self.produced = self.consumed = 0
-
-    check = _check_pages
 
     def reserve(self, size: int, cpu: int, time: int) -> int:
         """Address of ``size`` bytes, 0 if there is no room (counted as lost)."""
@@ -107,8 +98,6 @@ class RingBuffer(SimMap):
 
 class UserRingBuffer(SimMap):
     """user_ringbuf: user space ``submit``s, a program takes by bpf_user_ringbuf_drain."""
-
-    check = _check_pages
 
     def __init__(self, spec, memory, cpus):
         super().__init__(spec, memory, cpus)

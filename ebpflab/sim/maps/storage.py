@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import struct
 
-from ...abi.map_rules import refusal
 from .base import EXIST, F_LOCK
 from .hashes import Hash
 
@@ -19,12 +18,6 @@ class LocalStorage(Hash):
     A key is the object's number (u32): a pid, a cgroup's id, an inode's number, a socket's cookie. The kernel has
     descriptors there, and cannot list the keys.
     """
-
-    def check(self):
-        spec = self.spec
-        found = refusal(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.map_extra)
-        if found:
-            self.refuse(found[1], getattr(errno, found[0]))
 
     def room(self):
         return 0
@@ -43,8 +36,6 @@ class LocalStorage(Hash):
 class CgroupStorage(Hash):
     """cgroup_storage and percpu_cgroup_storage: a value a cgroup and attach type (a key of 16 bytes), or a cgroup
     (a key of 8). It comes to be when a program first asks for it; the kernel makes it when the program is attached."""
-
-    check = LocalStorage.check
 
     def room(self):
         return 0
