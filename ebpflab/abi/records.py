@@ -1,6 +1,7 @@
 """Contexts by the names of their members, as bytes: what a program's r1 points at.
 
     context("kprobe", {"di": 7, "si": 4096})                  a pt_regs
+    context("tracing", [4096, 7])                             the arguments of a function
     context("sock_ops", {"op": "BPF_SOCK_OPS_TCP_CONNECT_CB", "local_ip4": "10.0.0.1"})
     tracepoint(format_text).record(prev_comm="bash", next_pid=7)
 
@@ -18,7 +19,7 @@ tracefs::
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -34,13 +35,16 @@ _FIELD = re.compile(r"field:(?P<type>[^;]+?)\s*(?P<name>\w+)(?:\[(?P<count>[^\]]
                     r"\s*size:(?P<size>\d+);\s*signed:(?P<signed>[01]);")
 
 
-def context(type_: str, given: Mapping[str, Any] | bytes) -> bytes:
-    """The context of a program type with these members, all others zero; bytes are given back as they are.
+def context(type_: str, given: Mapping[str, Any] | Sequence[Any] | bytes) -> bytes:
+    """The context of a program type with these members, all others zero; bytes are given back as they are. A sequence
+    are arguments, a word of 64 bits each: what fentry, fexit, LSM and raw tracepoint programs get.
 
     A value is a number, the name of one (``abi.constants``), text for characters and addresses (IPv4 and IPv6, which
     stand there in network order), bytes, a list of numbers for an array, or a socket of the simulator, whose address it
     is. Raises SpecError.
     """
+    if isinstance(given, (list, tuple)):
+        return b"".join(_number("an argument", index(value), 8) for value in given)
     if not isinstance(given, Mapping):
         return bytes(given)
     name = BY_NAME[type_].context

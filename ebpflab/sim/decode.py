@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
+from ..abi import HELPER_NAMES
+from ..abi.helpers import HELPERS
 from ..errors import DecodeError, Unsupported
 from ..isa import OPS, Insn, Op, bits, check, imm64, op_of
+from ..spec import ProgramSpec
 from .memory import FUNCTION_BASE
 
+CALL = bits.JMP | bits.CALL
 #: verb -> what no tier of the simulator runs
 NOT_SIMULATED = {
     "cast": "the arena address cast", "kfunc": "a kernel function (kfunc) call", "indirect": "callx",
@@ -46,18 +50,20 @@ class Image:
 
     ``functions`` are the entry slots: 0, local call targets, callbacks; each maps to the slot after its last.
     ``relocations``: slots of wide loads whose value an address space gives, with (kind, index, offset).
+    ``lenient``: loads where nothing is read 0 (``follows_types``).
     """
 
     codes: tuple[Code, ...]
     functions: dict[int, int]
     relocations: dict[int, tuple[str, int, int]]
+    lenient: bool = False
 
     def link(self, address_of) -> Image:
         """With ``address_of(kind, index, offset)`` filled in. Kinds: map, map_value, map_idx, map_idx_value."""
         codes = list(self.codes)
         for pc, what in self.relocations.items():
             codes[pc] = _with_value(codes[pc], address_of(*what))
-        return Image(tuple(codes), self.functions, self.relocations)
+        return replace(self, codes=tuple(codes))
 
     def check_simulated(self) -> None:
         """Raise Unsupported at the first instruction that the simulator has no meaning for."""
@@ -65,6 +71,15 @@ class Image:
             if code.verb in NOT_SIMULATED:
                 raise Unsupported(f"{NOT_SIMULATED[code.verb]} is not simulated", where=f"instruction {code.pc}",
                                   hint="run the program on a kernel target (local or a guest)")
+
+
+def follows_types(spec: ProgramSpec) -> bool:
+    """May the program have pointers to structs of the kernel (``PTR_TO_BTF_ID``)? The kernel lets it read through
+    them without a test, and what cannot be read is 0 (``BPF_PROBE_MEM``)."""
+    if spec.type in ("tracing", "lsm", "struct_ops"):
+        return True
+    called = {HELPER_NAMES.get(insn.imm) for insn in spec.insns if insn.opcode == CALL and insn.src == bits.CALL_HELPER}
+    return any(HELPERS[name].ret.kind == "btf_id" for name in called if name in HELPERS)
 
 
 HOLE = Code(-1, OPS[0], "hole", "", 0, 0, 0, 0, 0, -1, -1)

@@ -57,7 +57,8 @@ def _lddw(run: Run, code: Code, regs: list[int]) -> int:
 
 
 def _ldx(run: Run, code: Code, regs: list[int]) -> int:
-    value = run.memory.load(regs[code.src] + code.off & bits.U64, code.op.bytes)
+    load = run.memory.load_lenient if run.program.image.lenient else run.memory.load
+    value = load(regs[code.src] + code.off & bits.U64, code.op.bytes)
     regs[code.dst] = alu.signed(value, code.op.width) & bits.U64 if code.verb == "memsx" else value
     return code.next
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..abi.records import context
@@ -17,7 +17,7 @@ from ..isa import bits
 from ..spec import MapSpec, ProgramSpec
 from . import maps as simmaps
 from .contexts import LOOPBACK, Input
-from .decode import Image, decode
+from .decode import Image, decode, follows_types
 from .maps import SimMap
 from .memory import Memory, UserMemory
 from .objects import Objects
@@ -173,6 +173,8 @@ class Machine:
 
     def create_map(self, spec: MapSpec) -> SimMap:
         """A new map. Raises KernelError as BPF_MAP_CREATE, Unsupported for types that are not simulated."""
+        if spec.type == "perf_event_array" and not spec.max_entries:
+            spec = replace(spec, max_entries=self.cpus)      # one a CPU, as loaders do
         with self.lock:
             made = simmaps.create(spec, self.memory, self.cpus)
             self.map_at[made.address] = self.map_by_id[made.id] = made
@@ -220,7 +222,7 @@ class Machine:
 
         Raises DecodeError for bytes that are no program, Unsupported for what the simulator cannot run.
         """
-        image = decode(spec.insns)
+        image = replace(decode(spec.insns), lenient=follows_types(spec))
         image.check_simulated()
         used: dict[str, SimMap] = {}
         with self.lock:

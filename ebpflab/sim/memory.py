@@ -28,6 +28,7 @@ FIRST_PAGE = 0x100
 FUNCTION_PAGE = 0x7F_0000         # never mapped: the pages of function pointers
 FUNCTION_BASE = FUNCTION_PAGE << PAGE_BITS
 U64 = 0xFFFF_FFFF_FFFF_FFFF
+ZEROS = bytearray(8)              # what a lenient load reads where nothing is
 
 
 class Write(NamedTuple):
@@ -147,6 +148,15 @@ class Memory:
         if view is None or at + size > len(view):
             raise self.fault(address, size, "read")
         return int.from_bytes(view[at:at + size], "little")
+
+    def load_lenient(self, address: int, size: int) -> int:
+        """The same through a pointer to a struct of the kernel: 0 where nothing is (its exception table)."""
+        return self.load(address, size) if address >> PAGE_BITS in self.views else 0
+
+    def lenient(self, address: int) -> tuple[Any, int]:
+        """Where such a load reads: a buffer and the place in it."""
+        view = self.views.get(address >> PAGE_BITS)
+        return (ZEROS, 0) if view is None else (view, address & OFFSET)
 
     def store(self, address: int, size: int, value: int) -> None:
         self.write(address, (value & ((1 << size * 8) - 1)).to_bytes(size, "little"))

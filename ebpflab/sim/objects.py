@@ -95,10 +95,14 @@ _OWN = Shapes()
 
 
 @lru_cache(maxsize=64)
-def shapes_of(btf: bytes) -> Shapes:
-    """How a program with these types lays kernel objects out."""
-    types = Btf(btf) if btf else None
-    return BtfShapes(types) if types is not None and types.find("task_struct", b.STRUCT) else _OWN
+def _shapes(btf: bytes) -> Shapes:
+    return BtfShapes(Btf(btf)) if btf else _OWN
+
+
+def shapes_of(btf: bytes, struct: str) -> Shapes:
+    """How a program with these types lays a struct of the kernel, and what it points to, out."""
+    found = _shapes(btf)
+    return found if found.size(struct) else _OWN
 
 
 class Object(NamedTuple):
@@ -139,7 +143,7 @@ class Objects:
 
     def task(self, task: Task, btf: bytes) -> int:
         """Address of the task's struct, for a program with these types; what changed is written anew."""
-        shapes = shapes_of(btf)
+        shapes = shapes_of(btf, "task_struct")
         if self._made.get(shapes) != task.snapshot():
             self._write(shapes, "task_struct", task, task.pid, set())
             self._made[shapes] = task.snapshot()
@@ -152,16 +156,23 @@ class Objects:
         image = {f"{SOCKS[struct]}{path}": value for path, value in _sock(socket).items()}
         if struct == "tcp_sock":
             image |= socket.tcp
-        return self.make(struct, image, btf, socket.number)
+        return self._make(struct, image, btf, socket.number)
 
-    def make(self, struct: str, members: Mapping[str, int | bytes], btf: bytes, key: int | None = None) -> int:
-        """Address of a struct of the kernel with these members (``a.b`` is a member of a member), all others zero, for
-        a program with these types; 0 if they do not have it. ``key`` tells one of its kind from the others."""
-        shapes = shapes_of(btf)
-        size = shapes.size(struct)
-        if not size:
+    def make(self, struct: str, members: Mapping[str, int | bytes], btf: bytes) -> int:
+        """Address of a new struct of the kernel with these members (``a.b`` is a member of a member), all others zero,
+        for a program with these types; 0 if they do not have it. Raises SpecError for a member that it has not."""
+        shapes = shapes_of(btf, struct)
+        for path in members:
+            if shapes.size(struct) and shapes.place(struct, path) is None:
+                raise SpecError(f"struct {struct} has no member {path!r}", hint="a member of a member is written a.b;"
+                                " compilers leave out what the program does not use")
+        return self._make(struct, members, btf, next(self._keys))
+
+    def _make(self, struct: str, members: Mapping[str, int | bytes], btf: bytes, key: int) -> int:
+        shapes = shapes_of(btf, struct)
+        if not shapes.size(struct):
             return 0
-        address = self._place(shapes, Object(struct, next(self._keys) if key is None else key), size)
+        address = self._place(shapes, Object(struct, key), shapes.size(struct))
         self._fill(shapes, struct, address, members)
         return address
 

@@ -344,9 +344,12 @@ class SimTarget(Closing):
         return HERE.read_bytes() if HERE.exists() else b""
 
     def _ready(self, spec: ProgramSpec) -> ProgramSpec:
-        """A compiled program as the simulator runs it: it has no types of its own, so the program's are the truth."""
+        """A compiled program as the simulator runs it: it has no types of its own, so the program's are the truth, and
+        no functions that a tracing program could be attached to."""
         spec = replace(spec, core=())
-        return resolve.prepare(spec, KERNEL) if resolve.needed(spec) else spec
+        if not spec.externs:
+            return spec
+        return replace(resolve.prepare(replace(spec, attach_to=""), KERNEL), attach_to=spec.attach_to)
 
     def load(self, spec: ProgramSpec, *, log_level: int = 2, maps: Mapping[str, SimTargetMap] | None = None,
              unsafe: bool = False) -> SimProgram:

@@ -56,7 +56,8 @@ class Compiled:
         self.slots: list[int] = [0]
         text: list[str] = []
         self.names: dict[str, Any] = {
-            **_COMMON, "mem": self.machine.memory.views, "PROGRAM": self.program, "STACKS": self._stacks(),
+            **_COMMON, "mem": self.machine.memory.views, "lenient": self.machine.memory.lenient,
+            "PROGRAM": self.program, "STACKS": self._stacks(),
             "FP": self.machine.frame_pointers, "CODES": self.codes}
         for start in program.image.functions:
             for indent, line, pc in self._function(start):
@@ -105,6 +106,8 @@ class Compiled:
         return expressions.condition(code, state)
 
     def _emit(self, code: Code, state: State, count: int) -> tuple[list[str], bool]:
+        if code.kind == "ldx":
+            return expressions.load(code, state, self.program.image.lenient), False
         if code.kind in expressions.STRAIGHT:
             return expressions.STRAIGHT[code.kind](code, state), False
         if code.kind == "ld":

@@ -153,7 +153,7 @@ def _address(register: int, off: int) -> str:
     return f"r{register} {'-' if off < 0 else '+'} {abs(off)}" if off else f"r{register}"
 
 
-def load(code: Code, state: State) -> list[str]:
+def load(code: Code, state: State, lenient: bool = False) -> list[str]:
     size, dst, fact = code.op.bytes, f"r{code.dst}", state[code.src]
     sign = "s" if code.verb == "memsx" else "u"
     at = _slot(fact, code)
@@ -169,11 +169,14 @@ def load(code: Code, state: State) -> list[str]:
         value = f"{buffer}[{at}]" if size == 1 and sign == "u" else f"{sign}{size}({buffer}, {at})[0]"
     else:
         place = _address(code.src, code.off)
-        if code.off:
-            head, tail = f"mem[(a := {place}) >> 24]", "a & 0xffffff"
+        head, tail = (f"mem[(a := {place}) >> 24]", "a & 0xffffff") if code.off else (
+            f"mem[{place} >> 24]", f"{place} & 0xffffff")
+        if lenient:
+            value = f"{sign}{size}(*lenient({place} & {M}))[0]"
+        elif size == 1 and sign == "u":
+            value = f"{head}[{tail}]"
         else:
-            head, tail = f"mem[{place} >> 24]", f"{place} & 0xffffff"
-        value = f"{head}[{tail}]" if size == 1 and sign == "u" else f"{sign}{size}({head}, {tail})[0]"
+            value = f"{sign}{size}({head}, {tail})[0]"
     lines = [f"{dst} = {value}" + (f" & {M}" if sign == "s" else "")]
     return [*lines, "pk = run.frame.view()"] if loads_packet(code, state) else lines
 

@@ -25,7 +25,10 @@ PARAMETERS = f"ptr noalias %S, {ARGUMENTS}, i64 %d"
 
 #: branches marked with it go to their first target
 WEIGHTS = '!0 = !{!"branch_weights", i32 1000, i32 1}'
-#: simulated address -> host address; null after asking Python. {way}: read or write; {at}: the length's place
+#: ways to reach memory, by their numbers in ``Engine._reach``, and the place of the length that each goes by
+READ, WRITE, LENIENT = range(3)
+LENGTHS = (1, 2, 1)
+#: simulated address -> host address; null after asking Python. {way}: one of the above; {at}: the length's place
 REACH = """
 define internal ptr @reach_{way}(ptr noalias %S, i64 %address, i64 %size) alwaysinline {{
   %page = lshr i64 %address, {page_bits}
@@ -49,7 +52,7 @@ found:
   %place = getelementptr i8, ptr %host, i64 %offset
   ret ptr %place
 ask:
-  %asked = call i64 {ask}(ptr %S, i64 %address, i64 %size, i64 {write})
+  %asked = call i64 {ask}(ptr %S, i64 %address, i64 %size, i64 {way})
   %back = inttoptr i64 %asked to ptr
   ret ptr %back
 }}
@@ -66,9 +69,9 @@ class Emitter:
 
     def text(self) -> str:
         functions = [_Function(self, start).text() for start in self.program.image.functions]
-        reach = [REACH.format(way=way, at=1 + write, write=write, page_bits=PAGE_BITS, offset=OFFSET, table=s.TABLE,
-                              length=s.TABLE_LENGTH, ask=pointer(self.callbacks["reach"]))
-                 for write, way in enumerate(("read", "write"))]
+        ways = (READ, WRITE, LENIENT) if self.program.image.lenient else (READ, WRITE)
+        reach = [REACH.format(way=way, at=LENGTHS[way], page_bits=PAGE_BITS, offset=OFFSET, table=s.TABLE,
+                              length=s.TABLE_LENGTH, ask=pointer(self.callbacks["reach"])) for way in ways]
         return "\n".join([INTRINSICS, WEIGHTS, *self.globals.values(), *reach, *functions])
 
     def find(self, found: Hash) -> str:
@@ -249,7 +252,7 @@ class _Function:
                 value = w.op(f"add nuw nsw i64 {value}, {w.op('load i64, ptr %pl')}")
             w.set(code.dst, value)
             return
-        place = self._place(code, code.src, known, write=False)
+        place = self._place(code, code.src, known, LENIENT if self.program.image.lenient else READ)
         value = w.op(f"load i{size * 8}, ptr {place}, align 1")
         if code.verb == "memsx":
             w.set(code.dst, w.op(f"sext i{size * 8} {value} to i64"))
@@ -259,7 +262,7 @@ class _Function:
     def _store(self, code: Code, known: State) -> None:
         w, width = self.w, code.op.bytes * 8
         value = w.register(code.src, width) if code.op.source == "x" else str(code.value & ((1 << width) - 1))
-        w.put(f"store i{width} {value}, ptr {self._place(code, code.dst, known, write=True)}, align 1")
+        w.put(f"store i{width} {value}, ptr {self._place(code, code.dst, known, WRITE)}, align 1")
 
     def _atomic(self, code: Code, known: State) -> None:
         w = self.w
@@ -267,29 +270,29 @@ class _Function:
         if code.op.bytes > 1:
             low = w.op(f"and i64 {self._address(base, code.off)}, {code.op.bytes - 1}")
             self._expect(w.op(f"icmp eq i64 {low}, 0"), s.MISALIGNED, code.pc)
-        atomic(w, code, self._place(code, base, known, write=code.verb != "load_acquire"))
+        atomic(w, code, self._place(code, base, known, READ if code.verb == "load_acquire" else WRITE))
 
     def _address(self, register: int, off: int) -> str:
         value = self.w.register(register)
         return self.w.op(f"add i64 {value}, {off}") if off else value
 
-    def _place(self, code: Code, base: int, known: State, write: bool) -> str:
+    def _place(self, code: Code, base: int, known: State, way: int) -> str:
         """The host address of an access, checked."""
         w, size = self.w, code.op.bytes
         kind, offset = known[base]
         at = offset + code.off
         if kind == "fp" and 0 <= bits.STACK_SIZE + at <= bits.STACK_SIZE - size:
             return w.op(f"getelementptr i8, ptr {self.stack}, i64 {bits.STACK_SIZE + at}")
-        if at >= 0 and (kind in ("pkt", "ctx") or (kind == "xdp" and not write)):
+        if at >= 0 and (kind in ("pkt", "ctx") or (kind == "xdp" and way != WRITE)):
             buffer, length = ("%pk", "%pl") if kind == "pkt" else ("%cx", "%cl")
             ok = w.op(f"icmp ule i64 {at + size}, {w.op(f'load i64, ptr {length}')}")
             self._expect(ok, s.ACCESS, code.pc)
             return w.op(f"getelementptr i8, ptr {w.op(f'load ptr, ptr {buffer}')}, i64 {at}")
-        return self._reach(self._address(base, code.off), size, write, code.pc)
+        return self._reach(self._address(base, code.off), size, way, code.pc)
 
-    def _reach(self, address: str, size: int, write: bool, pc: int) -> str:
+    def _reach(self, address: str, size: int, way: int, pc: int) -> str:
         w = self.w
-        place = w.op(f"call ptr @reach_{'write' if write else 'read'}(ptr %S, i64 {address}, i64 {size})")
+        place = w.op(f"call ptr @reach_{way}(ptr %S, i64 {address}, i64 {size})")
         self._expect(w.op(f"icmp ne ptr {place}, null"), s.ACCESS, pc)
         return place
 
@@ -388,7 +391,7 @@ class _Function:
         if where == "fp" and 0 <= bits.STACK_SIZE + off <= bits.STACK_SIZE - size:
             key = w.op(f"getelementptr i8, ptr {self.stack}, i64 {bits.STACK_SIZE + off}")
         else:
-            key, there = w.op(f"call ptr @reach_read(ptr %S, i64 {w.register(2)}, i64 {size})"), w.label()
+            key, there = w.op(f"call ptr @reach_{READ}(ptr %S, i64 {w.register(2)}, i64 {size})"), w.label()
             w.branch(w.op(f"icmp ne ptr {key}, null"), there, slow)
             w.start(there)
         if isinstance(found, Array):

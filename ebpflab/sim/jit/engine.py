@@ -20,7 +20,7 @@ from ..machine import Machine, Program, Run
 from ..memory import PAGE_BITS
 from . import state as s
 from .driver import driver
-from .emit import Emitter, facts
+from .emit import LENIENT, Emitter, facts
 from .index import Index
 from .llvm import FAST, HOT, Module
 
@@ -201,9 +201,9 @@ class Engine:
         self.state[s.FAULT] = 1
         return 0
 
-    def _reach(self, _state, address: int, size: int, write: int) -> int:
+    def _reach(self, _state, address: int, size: int, way: int) -> int:
         try:
-            return self.table.reach(address, size, write)
+            return self.table.reach_lenient(address, size) if way == LENIENT else self.table.reach(address, size, way)
         except BaseException as error:   # Ctrl-C: nothing may pass through native frames
             return self._fails(error)
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 import ctypes
 
 from ...isa import bits
-from ..memory import OFFSET, PAGE_BITS, Memory
+from ..memory import OFFSET, PAGE_BITS, ZEROS, Memory
 
 (BUDGET, FAULT, PROGRAM, OUTSIDE, TABLE, TABLE_LENGTH, PACKET, PACKET_LENGTH, PACKET_ADDRESS, CONTEXT, CONTEXT_LENGTH,
  CPU, ROUND) = range(13)
@@ -110,6 +110,12 @@ class PageTable:
         if view is None or at + size > len(view) or (write and _readonly(view)):
             return 0
         return host_address(view) + at
+
+    def reach_lenient(self, address: int, size: int) -> int:
+        """The same for a load that reads 0 where nothing is."""
+        if address >> PAGE_BITS not in self._memory.views:
+            return host_address(ZEROS)
+        return self.reach(address, size, 0)
 
 
 def _readonly(view) -> bool:
