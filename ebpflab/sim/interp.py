@@ -14,7 +14,7 @@ from .decode import FUNCTION_BASE, Code
 from .helpers import call_helper, load_packet, tail_target
 from .machine import ZERO_STACK, Program, Run
 
-MAY_GOTO_LIMIT = 8_388_608   # BPF_MAX_LOOPS
+MAY_GOTO_LIMIT = 0xFFFF      # BPF_MAX_TIMED_LOOPS, where a kernel begins to look at the clock; it ends loops at 250 ms
 #: hook(program, code, regs, depth), before the instruction runs; ``regs`` is the live list
 Hook = Callable[[Program, Code, list[int], int], None]
 

@@ -58,9 +58,10 @@ def load(session, record, btf):
         if row["frozen"]:
             session.map_freeze(handles[-1])
     info = b"".join(struct.pack("<II", row["insn_off"], row["type_id"]) for row in record["func_info"] or [])
-    return session.prog_load(record["prog_type"], bytes.fromhex(record["insns"]), handles, record["license"], 2,
+    made = session.prog_load(record["prog_type"], bytes.fromhex(record["insns"]), handles, record["license"], 2,
                              flags=record["prog_flags"], attach_type=record["expected_attach_type"],
                              btf=types if info else 0, func_info=info)
+    return {**made, "maps": handles}
 
 
 def test_the_kernel_says_what_the_record_says():

@@ -10,6 +10,8 @@ from .frames import skb_frame
 from .registry import helper
 
 XDP_ABORTED, XDP_REDIRECT, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 4, 2, 7
+#: maps to redirect to -> flags: the action where there is no entry; BPF_F_BROADCAST, BPF_F_EXCLUDE_INGRESS
+TARGETS = {"devmap": 0x1B, "devmap_hash": 0x1B, "cpumap": 3, "xskmap": 3}
 
 
 @helper()
@@ -48,9 +50,9 @@ def redirect_neigh(run, ifindex, params, size, flags):
 @helper()
 def redirect_map(run, map_, index, flags):
     found, index = run.map(map_), index & 0xFFFF_FFFF
-    if not isinstance(found, References) or found.spec.type not in ("devmap", "cpumap", "xskmap"):
+    if not isinstance(found, References) or found.spec.type not in TARGETS:
         raise Fault(f"bpf_redirect_map does not work on {found.spec.name}, a {found.spec.type} map")
-    if flags & ~(0x1B if found.spec.type == "devmap" else 3):   # action, BPF_F_BROADCAST, BPF_F_EXCLUDE_INGRESS
+    if flags & ~TARGETS[found.spec.type]:
         return XDP_ABORTED
     if found.at(index) is None and not flags & 8:
         return flags & 3
@@ -61,7 +63,7 @@ def redirect_map(run, map_, index, flags):
 @helper()
 def clone_redirect(run, ctx, ifindex, flags):
     skb_frame(run, ctx)
-    if flags & ~1:
+    if flags & ~1 or ifindex & 0xFFFF_FFFF not in run.machine.routes.devices:
         return -errno.EINVAL
-    run.redirect = ifindex & 0xFFFF_FFFF
+    run.effects.setdefault("clone_redirect", []).append(ifindex & 0xFFFF_FFFF)
     return 0
