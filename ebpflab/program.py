@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .abi.records import context
@@ -66,10 +66,12 @@ class Program(Closing):
                            trace=self.trace, hint="look at .trace, mend the program and run its cell again")
         return self._loaded
 
-    def run(self, data: Any = b"", *, ctx: bytes | Mapping[str, Any] = b"", repeat: int = 1) -> RunResult:
+    def run(self, data: Any = b"", *, ctx: bytes | Mapping[str, Any] | Sequence[Any] = b"",
+            repeat: int = 1) -> RunResult:
         """Test-run it on a packet (anything with ``bytes(data)``), ``repeat`` times. See ``RunResult``.
 
-        ``ctx``: its context, as bytes or by the names of members: ``{"mark": 3}``, ``{"di": 7}`` (``abi.records``).
+        ``ctx``: its context, as bytes or by the names of members: ``{"mark": 3}``, ``{"di": 7}``, or the arguments of a
+        tracing program in order (``abi.records``).
         """
         return self._need().run(bytes(data), ctx=context(self.spec.type, ctx), repeat=repeat)
 

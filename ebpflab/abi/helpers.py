@@ -17,7 +17,7 @@ from .helper_docs import DOCS
 from .helper_ids import HELPER_IDS
 from .helper_table import TABLE, VARIANTS
 
-__all__ = ["ALLOWED", "CONFIGURED", "HELPERS", "Arg", "Helper", "callers", "may_call", "prototype"]
+__all__ = ["ALLOWED", "CONFIGURED", "HELPERS", "Arg", "Helper", "callers", "forms", "may_call", "prototype"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,11 @@ def _variants() -> dict[tuple[str, str], Helper]:
 
 
 _BY_TYPE = MappingProxyType(_variants())
+
+
+def forms(name: str) -> tuple[Helper, ...]:
+    """All that program types make of a helper, the common form first."""
+    return (HELPERS[name], *(found for (each, _), found in _BY_TYPE.items() if each == name))
 
 
 def prototype(name: str, prog_type: str, attach: str = "") -> Helper:

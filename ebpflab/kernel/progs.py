@@ -16,6 +16,7 @@ _BY_FD, _BY_INDEX = (1, 2), (5, 6)  # src: PSEUDO_MAP_FD/_VALUE hold an fd in im
 _FUNC_INFO, _LINE_INFO = 8, 16      # bytes of struct bpf_func_info, bpf_line_info
 _LOG_START, _LOG_MOST = 1 << 20, (1 << 30) - 1  # the kernel takes buffers up to UINT_MAX >> 2
 LIVE_FRAMES = 2            # BPF_F_TEST_XDP_LIVE_FRAMES
+ONCE = {17: "raw_tracepoint", 31: "syscall"}      # types whose test run takes no packet and no repetitions
 _HEADROOM = 4096           # a packet may grow by this much before a test run's output does not fit
 
 
@@ -126,25 +127,33 @@ def _text(memory) -> str:
 
 
 def run(fd: int, data: bytes = b"", ctx: bytes = b"", repeat: int = 1, flags: int = 0, cpu: int = 0,
-        batch_size: int = 0) -> dict:
+        batch_size: int = 0, type: int = 0) -> dict:
     """BPF_PROG_TEST_RUN: -> {"retval", "data", "ctx", "duration_ns"}, duration being the mean of one run.
+
+    ``type`` is the program's: those in ONCE run once, without packet and duration.
 
     With LIVE_FRAMES in ``flags`` (XDP, since 5.18) ``repeat`` frames really leave through the device named in
     ``ctx`` and nothing comes back but the duration; a call has a fixed cost of some 24 ms, so send many at once.
     """
     if repeat < 1:
         raise KernelError(f"repeat must be at least 1, not {repeat}", errno=E.EINVAL, call="BPF_PROG_TEST_RUN")
+    once = type in ONCE
+    if once and (repeat > 1 or data):
+        raise KernelError(f"a {ONCE[type]} program has no packet and is run once", errno=E.EINVAL,
+                          call="BPF_PROG_TEST_RUN", hint="leave data and repeat out; ctx are the arguments")
     attr = syscall.ATTRS["PROG_TEST_RUN"]
     live = bool(flags & LIVE_FRAMES)
     room = 0 if live or not data else len(data) + _HEADROOM
     while True:
         out = ctypes.create_string_buffer(max(room, 1))
-        ctx_out = ctypes.create_string_buffer(max(len(ctx), 1))
+        ctx_in = ctypes.create_string_buffer(ctx, max(len(ctx), 1))     # a syscall program writes to it
+        ctx_out = ctx_in if once else ctypes.create_string_buffer(max(len(ctx), 1))
         buffer = attr.pack({
             "prog_fd": fd, "data_size_in": len(data), "data_in": syscall.address(data), "data_size_out": room,
-            "data_out": syscall.address(out) if room else 0, "repeat": repeat, "flags": flags, "cpu": cpu,
-            "batch_size": batch_size, "ctx_size_in": len(ctx), "ctx_in": syscall.address(ctx),
-            "ctx_size_out": 0 if live else len(ctx), "ctx_out": syscall.address(ctx_out) if ctx and not live else 0})
+            "data_out": syscall.address(out) if room else 0, "repeat": 0 if once else repeat, "flags": flags,
+            "cpu": cpu, "batch_size": batch_size, "ctx_size_in": len(ctx),
+            "ctx_in": syscall.address(ctx_in) if ctx else 0, "ctx_size_out": 0 if live or once else len(ctx),
+            "ctx_out": syscall.address(ctx_out) if ctx and not live and not once else 0})
         _, errno = syscall.call(attr, buffer)
         wanted = attr.get(buffer, "data_size_out")
         if errno != E.ENOSPC or wanted <= room:
@@ -153,7 +162,8 @@ def run(fd: int, data: bytes = b"", ctx: bytes = b"", repeat: int = 1, flags: in
     if errno:
         raise explain.error("PROG_TEST_RUN", errno)
     return {"retval": attr.get(buffer, "retval"), "data": out.raw[:min(wanted, room)],
-            "ctx": b"" if live else ctx_out.raw[:min(attr.get(buffer, "ctx_size_out"), len(ctx))],
+            "ctx": b"" if live else ctx_out.raw[:len(ctx) if once else min(attr.get(buffer, "ctx_size_out"),
+                                                                           len(ctx))],
             "duration_ns": attr.get(buffer, "duration")}
 
 
@@ -169,4 +179,4 @@ class Program(syscall.Fd):
         super().__init__(fd)
         self.name = name
         info = ids.info("prog", fd)
-        self.id, self.tag = info["id"], info["tag"]
+        self.id, self.tag, self.type = info["id"], info["tag"], info["type"]

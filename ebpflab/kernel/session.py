@@ -246,10 +246,10 @@ class Session(LabCalls, WatchCalls):
         """
         with self._use(prog, "prog") as found:
             if not net:
-                return progs.run(found.fd, data, ctx, repeat, flags, cpu, batch_size)
+                return progs.run(found.fd, data, ctx, repeat, flags, cpu, batch_size, found.type)
             with self._use(net, "net") as network:
                 ctx = ctx or progs.xdp_md(len(data), network.index(end))
-                return network.inside(end, progs.run, found.fd, data, ctx, repeat, flags, cpu, batch_size)
+                return network.inside(end, progs.run, found.fd, data, ctx, repeat, flags, cpu, batch_size, found.type)
 
     def prog_info(self, prog: int) -> dict:
         """-> {"id", "type", "tag", "name", "xlated_len", "jited_len", "map_ids", "load_time", "run_time_ns", …}"""

@@ -11,7 +11,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from ..abi.helpers import HELPERS, Arg, Helper
+from ..abi.helpers import HELPERS, Arg, Helper, forms
 
 PATH = Path(__file__).parent / "include" / "bpf_helper_defs.h"
 
@@ -84,7 +84,9 @@ def declaration(helper: Helper) -> str:
 
 def text() -> str:
     """The whole header."""
-    body = "\n".join(map(declaration, HELPERS.values()))
+    # one declaration for all program types: the form with the most arguments
+    longest = [max(forms(name), key=lambda form: len(form.args)) for name in HELPERS]
+    body = "\n".join(map(declaration, longest))
     named = sorted(set(re.findall(r"\bstruct (\w+)", "".join(re.findall(r"^static .*$", body, re.M)))))
     forward = "".join(f"struct {name};\n" for name in named)
     return ("/* SPDX-License-Identifier: GPL-2.0-only */\n"

@@ -106,6 +106,7 @@ class Frame:
             # skb_headers_offset_update adds to the mark of a header that is not set, and so makes it an offset
             self.headers.transport = -1 - len(self.head)
         self.head[:0] = bytes(room - len(self.head))
+        self.tail[:] = bytes(len(self.tail))      # pskb_expand_head copies up to the packet's end, no further
 
     def insert(self, at: int, count: int, why: str) -> None:
         """``count`` zeros at offset ``at``: what is before moves towards the start (``bpf_skb_net_hdr_push``).

@@ -55,6 +55,8 @@ levels = st.tuples(st.just("csum_level"), st.integers(0, 4))
 marks = st.just(("skb_ecn_set_ce",))
 stamps = st.tuples(st.just("skb_set_tstamp"), st.sampled_from((0, 5, 1 << 40)), st.integers(0, 3))
 tails = st.tuples(st.just("skb_change_tail"), st.sampled_from((0, 14, 33, 34, 60, 100, 2000)), st.just(0))
+#: without those that cut into a header: room made there shows memory that nobody wrote
+longer = st.tuples(st.just("skb_change_tail"), st.sampled_from((0, 60, 100, 2000)), st.just(0))
 heads = st.tuples(st.just("skb_change_head"), st.sampled_from((0, 14, 100, 0x80000000)), st.just(0))
 loads = st.tuples(st.just("skb_pull_data"), st.sampled_from((0, 14, 200)))
 contexts = st.sampled_from((skb(), skb(), skb(), skb(gso_size=100), skb(gso_size=100, gso_segs=2, mark=3)))
@@ -63,7 +65,7 @@ contexts = st.sampled_from((skb(), skb(), skb(), skb(gso_size=100), skb(gso_size
 @pytest.mark.parametrize("calls", [
     st.lists(st.one_of(pushes, pops), min_size=1, max_size=5),
     st.lists(st.one_of(room, room, proto, levels), min_size=1, max_size=3),
-    st.lists(st.one_of(pushes, pops, room, proto, levels, marks, stamps, tails, heads, loads), min_size=1, max_size=6),
+    st.lists(st.one_of(pushes, pops, room, proto, levels, marks, stamps, longer, heads, loads), min_size=1, max_size=6),
     st.lists(st.one_of(levels, stamps), min_size=1, max_size=6),
 ], ids=("tags", "room", "everything", "levels"))
 def test_sequences(calls, oracle):

@@ -2,7 +2,7 @@
 
 import struct
 from dataclasses import replace
-from errno import EEXIST, EINVAL, ENOENT, ENOSPC, EPERM
+from errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOSPC, EPERM, ERANGE
 
 import pytest
 
@@ -436,12 +436,15 @@ out:
 
 
 @pytest.mark.parametrize("helper, user, found", [
-    ("probe_read_user", True, 65), ("probe_read_user", False, -14), ("probe_read_kernel", False, 65),
-    ("probe_read_kernel", True, -14), ("probe_read", True, 65), ("probe_read", False, 65)])
+    ("probe_read_user", True, 65), ("probe_read_user", False, -EFAULT), ("probe_read_kernel", False, 65),
+    ("probe_read_kernel", True, -ERANGE), ("probe_read", True, 65), ("probe_read", False, 65)])
 def test_memory_of_the_process_and_of_the_kernel(lab, helper, user, found, tier):
     address = lab.memory(b"ABCDEFGH", user=user)
     assert signed(run(lab, PROBES.format(helper=helper), "kprobe", tier, di=address).retval) == found
-    assert signed(run(lab, PROBES.format(helper=helper), "kprobe", tier, di=4096).retval) == -14
+    nowhere = -ERANGE if helper == "probe_read_kernel" else -EFAULT
+    assert signed(run(lab, PROBES.format(helper=helper), "kprobe", tier, di=4096).retval) == nowhere
+    kernels = 0xFFFF_8880_0000_0000
+    assert signed(run(lab, PROBES.format(helper=helper), "kprobe", tier, di=kernels).retval) == -EFAULT
 
 
 def test_a_program_without_types_has_no_structs(lab):

@@ -75,7 +75,7 @@ static __u64 (* const bpf_get_current_uid_gid)(void) = (void *) 15;
 static long (* const bpf_get_current_comm)(void *, __u32) = (void *) 16;
 
 /* net_cls class of the packet's or the task's cgroup. Since Linux 4.3. */
-static __u32 (* const bpf_get_cgroup_classid)(void) = (void *) 17;
+static __u32 (* const bpf_get_cgroup_classid)(void *) = (void *) 17;
 
 /* add a VLAN tag to the packet. Since Linux 4.3. */
 static long (* const bpf_skb_vlan_push)(void *, __u64, __u64) = (void *) 18;

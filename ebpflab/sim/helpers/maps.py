@@ -102,8 +102,8 @@ def loop(run, count, callback, ctx, flags):
     if flags:
         return -errno.EINVAL
     count &= 0xFFFF_FFFF
-    if count > 8_388_608:   # BPF_MAX_LOOPS
-        return -errno.E2BIG
+    if count > 8_388_608:   # BPF_MAX_LOOPS; the verifier puts the loop in the call's place, and this number as 32 bits
+        return -errno.E2BIG & 0xFFFF_FFFF
     for index in range(count):
         if run.call(callback, index, ctx):
             return index + 1

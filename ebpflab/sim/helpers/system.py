@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Callable
 
 from ...errors import Fault
 from ...isa import bits
@@ -42,6 +43,7 @@ def get_numa_node_id(run):
     return 0
 
 
+TASK_SIZE = 1 << 47          # of x86_64: below it are the addresses of processes, and here the simulator's own
 _PERCENT = re.compile(rb"%(?:%|(-?0?\d*)(ll|l|h|hh|z)?([duxXicsp]|p[iI][46]|p[kx]?))")
 _WIDTH = {b"ll": 64, b"l": 64, b"z": 64, b"h": 16, b"hh": 8}
 
@@ -83,7 +85,7 @@ def _string(run, address: int, limit: int = 512) -> bytes:
 def _print(run, text: bytes, values: list[int]) -> int:
     line = _format(run, text.split(b"\0")[0], values)
     run.machine.printed.append(line.decode(errors="replace"))
-    return len(line) + 1
+    return len(line)
 
 
 @helper()
@@ -120,41 +122,42 @@ def snprintf(run, buffer, size, fmt, values, length):
     return len(text) + 1
 
 
-def _probe(kind: str):
-    """A memory's owner -> may this helper read it? ``probe_read`` goes by the address, as on x86_64."""
-    return {"user": lambda owner: isinstance(owner, UserMemory),
-            "kernel": lambda owner: not isinstance(owner, UserMemory), "": lambda owner: True}[kind]
+def _outside(run, kind: str, address: int) -> int:
+    """0 if memory of this kind (kernel, user, "" for either) may be there, or the errno."""
+    users = isinstance(run.memory.owners.get(address >> PAGE_BITS), UserMemory)
+    if kind == "user":
+        return 0 if users else -errno.EFAULT
+    if kind and (users or (address < TASK_SIZE and address >> PAGE_BITS not in run.memory.views)):
+        return -errno.ERANGE          # copy_from_kernel_nofault_allowed: no address of the kernel
+    return 0
+
+
+def _probed(run, kind: str, target: int, size: int, source: int, take: Callable[[], bytes]) -> int:
+    """Put what ``take`` finds at ``target``; its length. What cannot be read is an errno and zeros, never a fault:
+    that is what probe reads are for."""
+    error, data = _outside(run, kind, source), b""
+    if not error:
+        try:
+            data = take()
+        except Fault:
+            error = -errno.EFAULT
+    if error:
+        run.memory.clear(target, size)
+        return error
+    run.memory.write(target, data)
+    return len(data)
 
 
 def _reads(names: tuple[str, ...], kind: str) -> None:
-    may = _probe(kind)
-
     def probe_read(run, target, size, source):
-        """What cannot be read is EFAULT and zeros, never a fault: that is what probe reads are for."""
         size &= 0xFFFF_FFFF
-        try:
-            data = run.memory.read(source, size)
-        except Fault:
-            data = None
-        if data is None or not may(run.memory.owners.get(source >> PAGE_BITS)):
-            run.memory.clear(target, size)
-            return -errno.EFAULT
-        run.memory.write(target, data)
-        return 0
+        return min(_probed(run, kind, target, size, source, lambda: run.memory.read(source, size)), 0)
 
     def probe_read_str(run, target, size, source):
         size &= 0xFFFF_FFFF
         if not size:
             return 0
-        try:
-            text = _string(run, source, size - 1) + b"\0"
-        except Fault:
-            text = b""
-        if not text or not may(run.memory.owners.get(source >> PAGE_BITS)):
-            run.memory.clear(target, size)
-            return -errno.EFAULT
-        run.memory.write(target, text)
-        return len(text)
+        return _probed(run, kind, target, size, source, lambda: _string(run, source, size - 1) + b"\0")
 
     helper(*names)(probe_read)
     helper(names[0] + "_str")(probe_read_str)
