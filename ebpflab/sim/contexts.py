@@ -7,6 +7,7 @@ so programs read contexts with ordinary loads and nothing is rewritten.
 from __future__ import annotations
 
 import errno
+from typing import NamedTuple
 
 from ..abi import STRUCTS, Struct
 from ..abi.prog_types import BY_NAME
@@ -34,6 +35,18 @@ SKB_INPUTS = ("mark", "priority", "ingress_ifindex", "ifindex", "cb", "tstamp", 
 SKB_OUTPUTS = tuple(name for name in SKB_INPUTS if name != "gso_size")   # what convert_skb_to___skb gives back
 
 
+class Arrival(NamedTuple):
+    """What a packet at a hook has that one of a test run has not: metadata that XDP left in front of it, whether it
+    comes in, and the device's address."""
+
+    meta: bytes = b""
+    ingress: bool = False
+    mac: bytes = bytes(6)
+
+
+TEST_RUN = Arrival()
+
+
 def get(shape: Struct, data, name: str) -> int:
     """A member's value out of a context's bytes."""
     member = shape.member(name)
@@ -53,14 +66,14 @@ class Input:
     """
 
     def __init__(self, type_: str, memory: Memory, data: bytes, ctx: bytes, ifindex: int = LOOPBACK,
-                 sockets: Sockets | None = None):
+                 sockets: Sockets | None = None, arrival: Arrival = TEST_RUN):
         name = BY_NAME[type_].context
         self.shape = shape = STRUCTS.get(name)
         self.memory, self.type, self.given, self._ifindex = memory, type_, bool(ctx), ifindex
         self.xdp, self.skb, self.l2 = name == "xdp_md", name == "__sk_buff", type_ in L2
         self.frame: Frame | None = None
         self.socket: Socket | None = None
-        self._sockets = sockets
+        self._sockets, self._arrival = sockets, arrival
         if name in ("xdp_md", "__sk_buff"):
             self.buffer = bytearray(shape.size)
             self._check(data, ctx)
@@ -121,8 +134,10 @@ class Input:
             body = data if self.l2 else data[ETH_HLEN:]
             self._wire_length(given, len(body), bool(ctx))
             stripped = len(data) - len(body)
-            self.frame = Frame(self.memory, body, headroom=64 + stripped, tailroom=XDP_TAILROOM, on_move=self.moved,
-                               headers=Headers(-stripped, ETH_HLEN - stripped))
+            meta = self._arrival.meta
+            self.frame = Frame(self.memory, meta + body, meta=len(meta), headroom=64 + stripped, tailroom=XDP_TAILROOM,
+                               on_move=self.moved, headers=Headers(-stripped, ETH_HLEN - stripped,
+                                                                   ingress=self._arrival.ingress))
             if not self.l2:
                 self.frame.head[-ETH_HLEN:] = data[:ETH_HLEN]
             self._socket(data, given)
@@ -188,12 +203,12 @@ class Input:
             self._refuse("rx_queue_index of a given xdp_md needs an ingress_ifindex")
         return field["data"]
 
-    @staticmethod
-    def _packet_type(data: bytes) -> int:
-        """PACKET_HOST 0, MULTICAST 2 or OTHERHOST 3, seen from a device whose address is zero (eth_type_trans)."""
-        if data[0] & 1:   # the loopback device has no broadcast address
-            return 2
-        return 0 if data[:6] == bytes(6) else 3
+    def _packet_type(self, data: bytes) -> int:
+        """PACKET_HOST 0, BROADCAST 1, MULTICAST 2 or OTHERHOST 3 (``eth_type_trans``), seen from the device; that of a
+        test run has address zero and no broadcast address."""
+        if data[0] & 1:
+            return 1 if any(self._arrival.mac) and data[:6] == b"\xff" * 6 else 2
+        return 0 if data[:6] == self._arrival.mac else 3
 
     def moved(self, frame: Frame) -> None:
         """The packet has new addresses: tell the context."""

@@ -16,7 +16,7 @@ from ..errors import Fault, SpecError
 from ..isa import bits
 from ..spec import MapSpec, ProgramSpec
 from . import maps as simmaps
-from .contexts import LOOPBACK, Input
+from .contexts import LOOPBACK, TEST_RUN, Arrival, Input
 from .decode import Image, decode, follows_types
 from .maps import SimMap
 from .memory import Memory, UserMemory
@@ -58,7 +58,8 @@ class Clock:
 class Result:
     """One run: ``retval`` is r0 cut to 32 bits, ``insns`` the instructions of the last repetition, ``redirect``
     where bpf_redirect sent the packet (ifindex or (map name, index)), ``ns`` the mean wall time, ``tier`` what ran
-    it, ``effects`` what else helpers decided, by their names: the socket of sk_assign, the bytes of msg_apply_bytes."""
+    it, ``effects`` what else helpers decided, by their names: the socket of sk_assign, the bytes of
+    msg_apply_bytes; ``meta`` how many bytes at the start of ``data`` are XDP metadata."""
 
     retval: int
     data: bytes
@@ -69,6 +70,7 @@ class Result:
     ns: int = 0
     redirect: object = None
     tier: str = ""
+    meta: int = 0
     effects: dict[str, Any] = field(default_factory=dict)
 
 
@@ -250,7 +252,8 @@ class Machine:
         return found.element(0, 0) + offset
 
     def run(self, program: Program, data: bytes = b"", *, ctx: bytes | Mapping[str, Any] = b"", repeat: int = 1,
-            cpu: int = 0, tier: str = "auto", hook=None, budget: int | None = None, ifindex: int = 0) -> Result:
+            cpu: int = 0, tier: str = "auto", hook=None, budget: int | None = None, ifindex: int = 0,
+            arrival: Arrival = TEST_RUN) -> Result:
         """Run a program as BPF_PROG_TEST_RUN does: ``repeat`` times on the same packet, which keeps its changes.
 
         ``ctx``: its context as bytes, or members by name (``abi.records``).
@@ -260,7 +263,7 @@ class Machine:
         self.check_run(tier, cpu, repeat)
         with self.lock:
             input_ = Input(program.spec.type, self.memory, bytes(data), context(program.spec.type, ctx),
-                           ifindex or LOOPBACK, self.sockets)
+                           ifindex or LOOPBACK, self.sockets, arrival)
             try:
                 return self.execute(program, input_, repeat, cpu, tier, hook, self.allowed(budget))
             finally:
@@ -299,7 +302,7 @@ class Machine:
         elapsed = time.perf_counter_ns() - start
         packet, out = input_.results()
         return Result(r0 & bits.U32, packet, out, r0, budget - run.budget, repeat, elapsed // repeat, run.redirect,
-                      tier, run.effects)
+                      tier, input_.frame.meta if input_.xdp and input_.frame else 0, run.effects)
 
     def engine(self, program: Program, tier: str, hook=None):
         """What runs programs in a tier (not ``auto``)."""

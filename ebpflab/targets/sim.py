@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import errno
-import time
-import zlib
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 
 from ..abi.verdicts import verdict
 from ..debugger import Coverage, Debugger, coverage, debug
-from ..errors import KernelError, Rejected, SpecError, TargetError, Unsupported
+from ..errors import KernelError, Rejected, SpecError, TargetError
 from ..obj import resolve
 from ..obj.vmlinux import HERE
 from ..sim import Machine, available_tiers, pcap
-from ..sim.contexts import ETH_HLEN
 from ..sim.machine import Program
 from ..sim.maps import SimMap
 from ..sim.sockets import Socket
 from ..spec import MapSpec, ProgramSpec
 from ..trace import Trace
 from .base import AttachPoint, Closing, Facts, RunResult, Snapshot
+from .sim_net import SimDevice, SimLink, SimNet
 
-ENDS = ("lab0", "lab1")
-MAX_HOPS = 32      # two reflecting programs would send a frame to and fro for ever
-KEPT_FRAMES = 1000
 #: what LINUX_KERNEL_VERSION says here: the release whose rules the simulator follows
 KERNEL = resolve.Kernel("the simulator", version=(6, 18, 0))
-STATS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped")
 
 
 class SimTargetMap(Closing):
@@ -50,8 +43,11 @@ class SimTargetMap(Closing):
         with self._machine.lock:
             return self._live().lookup(bytes(key))
 
-    def update(self, key: bytes, value: bytes | SimTargetMap | SimProgram | Socket, flags: int = 0) -> None:
+    def update(self, key: bytes, value: bytes | SimTargetMap | SimProgram | Socket | SimDevice,
+               flags: int = 0) -> None:
         """Write an entry; what a value names (a loaded program, a map, a socket) may be given itself."""
+        if isinstance(value, SimDevice):
+            value = value.index.to_bytes(4, "little").ljust(self.spec.value_size, b"\0")
         if isinstance(value, Socket):
             value = value.number.to_bytes(self.spec.value_size, "little")
         if isinstance(value, (SimTargetMap, SimProgram)):
@@ -100,38 +96,6 @@ class SimTargetMap(Closing):
 
     def __repr__(self) -> str:
         return f"<{self.spec.type} map {self.spec.name!r} on sim: id {self.id}>"
-
-
-class SimLink(Closing):
-    """An attachment to an end of a simulated wire; closing it detaches."""
-
-    def __init__(self, program: SimProgram, where: AttachPoint):
-        super().__init__()
-        self.where, self.program = where, program
-        if where.kind != "xdp":
-            raise Unsupported(f"the simulator cannot attach to {where.kind!r} yet",
-                              hint="it attaches xdp; run() works for every program type, and a kernel target attaches")
-        net, dev = where.options.get("net"), where.options.get("dev")
-        if not isinstance(net, SimNet):
-            raise SpecError("an XDP program is attached to a network of its own target",
-                            hint='net = target.net(); prog.attach(net, "lab0")')
-        if program.spec.type != "xdp":
-            raise KernelError(f"BPF_LINK_CREATE: EINVAL: a {program.spec.type} program is no XDP program",
-                              errno=errno.EINVAL, call="BPF_LINK_CREATE")
-        self._end = net.end(str(dev))
-        if self._end.link is not None:
-            raise KernelError(f"BPF_LINK_CREATE: EBUSY: {dev} has an XDP program already", errno=errno.EBUSY,
-                              call="BPF_LINK_CREATE", hint="close its link first")
-        self._end.link = self
-        program.own(self)
-
-    def close(self) -> None:
-        if self._end.link is self:
-            self._end.link = None
-        self.program.disown(self)
-
-    def __repr__(self) -> str:
-        return f"<{self.where.kind} link on sim: {self.where.options.get('dev')}>"
 
 
 class SimProgram(Closing):
@@ -199,7 +163,7 @@ class SimProgram(Closing):
         return made
 
     def attach(self, where: AttachPoint) -> SimLink:
-        """Hook it in: ``AttachPoint("xdp", {"net": target.net(), "dev": "lab1"})``."""
+        """Hook it in: ``AttachPoint("xdp", {"net": target.net(), "dev": "lab1"})``; ``sim_net.KINDS`` has the kinds."""
         return SimLink(self, where)
 
     def close(self) -> None:
@@ -209,114 +173,6 @@ class SimProgram(Closing):
 
     def __repr__(self) -> str:
         return f"<{self.spec.type} program {self.spec.name!r} on sim: id {self.id}>"
-
-
-class _End:
-    """One device of the wire."""
-
-    def __init__(self, name: str, ifindex: int, mac: bytes):
-        self.name, self.ifindex, self.mac = name, ifindex, mac
-        self.link: SimLink | None = None
-        self.stats = dict.fromkeys(STATS, 0)
-        self.received: deque[bytes] = deque(maxlen=KEPT_FRAMES)
-
-
-class SimNet(Closing):
-    """A wire with two ends. A frame sent from one arrives at the other, where an attached XDP program decides.
-
-    The CPU that takes a frame is chosen by its flow, as receive-side scaling does. ``received(end)`` are the last
-    frames that were passed on to the network stack there.
-    """
-
-    def __init__(self, target: SimTarget):
-        super().__init__()
-        self.target, self.ends = target, ENDS
-        self._ends = {name: _End(name, ifindex, bytes((2, 0, 0, 0, 0, ifindex - 1)))
-                      for ifindex, name in enumerate(ENDS, 2)}   # 1 is the loopback device
-        self.macs = {name: end.mac for name, end in self._ends.items()}
-        self.dropped = 0
-        self._closed = False
-        target.own(self)
-
-    def end(self, name: str) -> _End:
-        if name not in self._ends:
-            raise SpecError(f"this network has no device {name!r}", hint="its ends are " + " and ".join(self.ends))
-        if self._closed:
-            raise TargetError("the network was closed", hint="net = target.net() makes a new one")
-        return self._ends[name]
-
-    def send(self, frames: Sequence[bytes], *, end: str, count: int = 1, pps: float | None = None) -> int:
-        """Put the frames, ``count`` times, on the wire from ``end``; how many arrived at the other.
-
-        With ``pps`` they come at that rate, in real and in simulated time. Raises Fault if a program faults.
-        """
-        source, frames = self.end(end), [bytes(frame) for frame in frames]
-        for number, frame in enumerate(frames):
-            if len(frame) < ETH_HLEN:
-                raise SpecError(f"frame {number} has {len(frame)} bytes, an Ethernet header needs {ETH_HLEN}")
-        if pps is not None and pps <= 0:
-            raise SpecError(f"pps must be more than 0, not {pps:g}")
-        sent, start = 0, time.monotonic()
-        for _ in range(count):
-            for frame in frames:
-                if pps:
-                    with self.target.machine.lock:
-                        self.target.machine.clock.advance(int(1e9 / pps))
-                    wait = start + sent / pps - time.monotonic()
-                    if wait > 0:
-                        time.sleep(wait)
-                self._transmit(source, frame)
-                sent += 1
-        return sent
-
-    def _transmit(self, source: _End, frame: bytes) -> None:
-        for _ in range(MAX_HOPS):
-            source.stats["tx_packets"] += 1
-            source.stats["tx_bytes"] += len(frame)
-            arrived = self._ends[ENDS[1 - ENDS.index(source.name)]]
-            arrived.stats["rx_packets"] += 1
-            arrived.stats["rx_bytes"] += len(frame)
-            link = arrived.link
-            if link is None:
-                arrived.received.append(frame)
-                return
-            machine = self.target.machine
-            cpu = zlib.crc32(frame[26:38]) % machine.cpus
-            done = machine.run(link.program.inside, frame, cpu=cpu, ifindex=arrived.ifindex)
-            frame = done.data
-            action = verdict("xdp", done.retval)
-            if action == "XDP_PASS":
-                arrived.received.append(frame)
-                return
-            if action == "XDP_TX":
-                source = arrived
-            elif action == "XDP_REDIRECT" and (out := self._redirected(done.redirect)) is not None:
-                source = out
-            else:   # XDP_DROP, XDP_ABORTED, a value without meaning, a redirect to nowhere
-                arrived.stats["rx_dropped"] += 1
-                return
-        self.dropped += 1
-
-    def _redirected(self, where: object) -> _End | None:
-        """The device that bpf_redirect or a devmap names."""
-        return next((end for end in self._ends.values() if end.ifindex == where), None)
-
-    def received(self, end: str) -> list[bytes]:
-        return list(self.end(end).received)
-
-    def stats(self, end: str) -> dict:
-        """The device's counters: rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped."""
-        return dict(self.end(end).stats)
-
-    def close(self) -> None:
-        self._closed = True
-        for end in self._ends.values():
-            if end.link is not None:
-                end.link.close()
-        self.target.disown(self)
-
-    def __repr__(self) -> str:
-        return f"<network {self.ends[0]} — {self.ends[1]} on sim>"
 
 
 class SimTarget(Closing):

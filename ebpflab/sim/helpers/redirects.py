@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import NamedTuple
 
 from ...errors import Fault
 from ..maps import References
@@ -12,6 +13,25 @@ from .registry import helper
 XDP_ABORTED, XDP_REDIRECT, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 4, 2, 7
 #: maps to redirect to -> flags: the action where there is no entry; BPF_F_BROADCAST, BPF_F_EXCLUDE_INGRESS
 TARGETS = {"devmap": 0x1B, "devmap_hash": 0x1B, "cpumap": 3, "xskmap": 3}
+F_INGRESS = 1
+
+
+class Clone(NamedTuple):
+    """A copy of the packet that was sent elsewhere."""
+
+    ifindex: int
+    ingress: bool
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"{len(self.data)} bytes {'into' if self.ingress else 'out of'} {self.ifindex}"
+
+
+def _towards(run, way: str) -> None:
+    """Note that a redirect does not leave by the device: into its stack, or into its peer's."""
+    run.effects.pop("redirect", None)
+    if way:
+        run.effects["redirect"] = way
 
 
 @helper()
@@ -22,9 +42,10 @@ def redirect(run, ifindex, flags):
             return XDP_ABORTED
         run.redirect = ifindex
         return XDP_REDIRECT
-    if flags & ~1:   # BPF_F_INGRESS
+    if flags & ~F_INGRESS:
         return TC_ACT_SHOT
     run.redirect = ifindex
+    _towards(run, "ingress" if flags else "")
     return TC_ACT_REDIRECT
 
 
@@ -34,6 +55,7 @@ def redirect_peer(run, ifindex, flags):
     if flags:
         return TC_ACT_SHOT
     run.redirect = ifindex & 0xFFFF_FFFF
+    _towards(run, "peer")
     return TC_ACT_REDIRECT
 
 
@@ -44,6 +66,7 @@ def redirect_neigh(run, ifindex, params, size, flags):
         return TC_ACT_SHOT
     run.memory.read(params, min(size & 0xFFFF_FFFF, 20))
     run.redirect = ifindex & 0xFFFF_FFFF
+    _towards(run, "")
     return TC_ACT_REDIRECT
 
 
@@ -57,13 +80,16 @@ def redirect_map(run, map_, index, flags):
     if found.at(index) is None and not flags & 8:
         return flags & 3
     run.redirect = (found.spec.name, index)
+    if flags & ~3:
+        run.effects["redirect_map"] = flags & ~3
     return XDP_REDIRECT
 
 
 @helper()
 def clone_redirect(run, ctx, ifindex, flags):
-    skb_frame(run, ctx)
-    if flags & ~1 or ifindex & 0xFFFF_FFFF not in run.machine.routes.devices:
+    frame = skb_frame(run, ctx)
+    if flags & ~F_INGRESS or ifindex & 0xFFFF_FFFF not in run.machine.routes.devices:
         return -errno.EINVAL
-    run.effects.setdefault("clone_redirect", []).append(ifindex & 0xFFFF_FFFF)
+    run.effects.setdefault("clone_redirect", []).append(
+        Clone(ifindex & 0xFFFF_FFFF, bool(flags), frame.packet()))
     return 0
