@@ -16,7 +16,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..abi import STRUCTS
@@ -128,20 +128,20 @@ class Wire:
     # -- the way of a frame --------------------------------------------------------------------------
 
     def _leave(self, end: End, packet: Packet) -> bool:
-        """Out of a device (``__dev_queue_xmit``)."""
-        if not self._classify(end, "egress", packet):
-            return False
-        self._tap(end, packet)
-        return self._transmit(end, packet.data)
+        """Out of a device (``__dev_queue_xmit``); the sender hears only of what TC_ACT_SHOT dropped."""
+        fate = self._classify(end, "egress", packet)
+        if fate == "on":
+            self._tap(end, packet)
+            self._transmit(end, packet.data)
+        return fate != "shot"
 
-    def _transmit(self, end: End, data: bytes) -> bool:
+    def _transmit(self, end: End, data: bytes) -> None:
         self._hops += 1
         if self._hops > MAX_HOPS:
             self.dropped += 1
-            return True
+            return
         end.count("tx", data)
         self._arrive(self._peer(end), data)
-        return True
 
     def _peer(self, end: End) -> End:
         return next(other for other in self.ends.values() if other is not end)
@@ -174,8 +174,9 @@ class Wire:
         if self._hops > MAX_HOPS:
             self.dropped += 1
             return
+        packet.iif = end.ifindex
         self._tap(end, packet)
-        if self._classify(end, "ingress", packet):
+        if self._classify(end, "ingress", packet) == "on":
             end.received.append(packet.data)
 
     def _tap(self, end: End, packet: Packet) -> None:
@@ -191,8 +192,8 @@ class Wire:
 
     # -- traffic control -----------------------------------------------------------------------------
 
-    def _classify(self, end: End, direction: str, packet: Packet) -> bool:
-        """Run the programs of one direction; does the packet go on?"""
+    def _classify(self, end: End, direction: str, packet: Packet) -> str:
+        """Run the programs of one direction: ``on``, ``shot`` (TC_ACT_SHOT) or ``gone`` (elsewhere, or nowhere)."""
         packet.cb = bytes(20)
         hooked = end.tc[direction]
         code, by, done, before = NEXT, None, None, packet.data
@@ -202,7 +203,7 @@ class Wire:
                 before = packet.data
                 done, by = self._skb(each.program, end, packet, direction), each
                 code = self._code(each, done.retval, codes)
-                self._clones(done)
+                self._clones(done, packet.iif)
                 if code != NEXT or (kind == "tcx" and done.retval != NEXT):
                     break
                 self._note(end, f"tc {direction}", each, done, before, packet.data, "", "on")
@@ -210,14 +211,14 @@ class Wire:
             if code != NEXT:
                 break
         if by is None or done is None:
-            return True
-        out = self._tc_out(done) if code == REDIRECT else None
+            return "on"
+        out = self._tc_out(done, direction) if code == REDIRECT else None
         fate = {SHOT: "dropped", STOLEN: "stolen", QUEUED: "stolen", TRAP: "stolen",
                 REDIRECT: "redirected" if out else "dropped"}.get(code, "on")
         self._note(end, f"tc {direction}", by, done, before, packet.data, out[0] if out else "", fate)
         if out:
             out[1](packet)
-        return fate == "on"
+        return "on" if fate == "on" else "shot" if code == SHOT else "gone"
 
     @staticmethod
     def _code(hooked: Hooked, retval: int, codes: tuple[int, ...]) -> int:
@@ -226,21 +227,26 @@ class Wire:
             return retval if retval in (SHOT, STOLEN, QUEUED, TRAP, REDIRECT) else OK
         return retval if retval in codes else NEXT
 
-    def _tc_out(self, done: Result) -> tuple[str, Callable[[Packet], Any]] | None:
-        end = self._end(done.redirect)
-        return None if end is None else self._way(end, str(done.effects.get("redirect", "egress")))
+    def _tc_out(self, done: Result, direction: str) -> tuple[str, Callable[[Packet], Any]] | None:
+        """Where TC_ACT_REDIRECT sends it; None drops it, as ``skb_do_redirect`` does what goes to a peer at egress."""
+        end, way = self._end(done.redirect), str(done.effects.get("redirect", "egress"))
+        return None if end is None or (way, direction) == ("peer", "egress") else self._way(end, way)
 
     def _way(self, end: End, way: str) -> tuple[str, Callable[[Packet], Any]]:
         """Out of a device, into its stack, or into that of the device at its other end."""
         if way == "egress":
             return end.name, lambda packet: self._leave(end, packet)
-        into = self._peer(end) if way == "peer" else end
-        return f"{into.name} {way}", lambda packet: self._receive(into, packet)
+        if way == "peer":
+            peer = self._peer(end)
+            return f"{peer.name} peer", lambda packet: self._receive(peer, packet)
+        # __dev_forward_skb clears the priority
+        return f"{end.name} ingress", lambda packet: self._receive(end, replace(packet, priority=0))
 
-    def _clones(self, done: Result) -> None:
+    def _clones(self, done: Result, iif: int) -> None:
         for clone in done.effects.get("clone_redirect", ()):
             if (end := self._end(clone.ifindex)) is not None:
-                self._way(end, "ingress" if clone.ingress else "egress")[1](Packet(clone.data))
+                self._way(end, "ingress" if clone.ingress else "egress")[1](
+                    Packet(clone.data, mark=clone.mark, priority=clone.priority, iif=iif))
 
     # -- XDP redirects -------------------------------------------------------------------------------
 

@@ -87,7 +87,8 @@ class SimLink(Closing):
 
     def _hook(self) -> None:
         if self._list is not None:
-            self._list.append(self._hooked)
+            # among filters of one priority the newest is first (cls_bpf_change)
+            self._list.insert(len(self._list) if self._hooked.kind == "tcx" else 0, self._hooked)
         elif self._end.xdp is not None:
             raise KernelError(f"BPF_LINK_CREATE: EBUSY: {self._end.name} has an XDP program already", errno=errno.EBUSY,
                               call="BPF_LINK_CREATE", hint="close its link first")

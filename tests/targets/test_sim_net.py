@@ -69,6 +69,19 @@ READS_NOTE = ("sched_cls", MAP + """
     r7 = *(u32 *)(r2 + 0)
     if r7 != 77 goto out
     """ + COUNT.format(slot=2) + "out:\nr0 = 0\nexit")
+#: name -> counts frames of which a member of __sk_buff is not 0
+HAS = {name: ("sched_cls", MAP + f"r6 = r1\nr7 = *(u32 *)(r6 + {offset})\nif r7 == 0 goto out\n" + COUNT.format(slot=3)
+              + "out:\nr0 = 0\nexit") for name, offset in (("mark", 8), ("priority", 32), ("ingress_ifindex", 36))}
+LABELS = "*(u32 *)(r1 + 8) = 7\n*(u32 *)(r1 + 32) = 5\n"
+LOOPS, COPY = LOOPS_BACK[1], COPIES[1]
+#: name -> a program that sends frames elsewhere, its device and direction, the direction in which they come by next
+AWAY = {
+    "looped": (LOOPS, "lab0", "egress", "ingress"),
+    "bounced": (BOUNCES[1], "lab1", "ingress", "egress"),
+    "copied in": (COPY.replace("r3 = 0", "r3 = 1"), "lab0", "egress", "ingress"),
+    "copied out": (COPY, "lab1", "ingress", "egress"),
+}
+PEER = ("sched_cls", "r1 = *(u32 *)(r1 + 40)\nr2 = 0\ncall bpf_redirect_peer\nexit")
 WHERE = ("sched_cls", MAP + "r6 = r1\nr7 = *(u32 *)(r6 + 40)\nr8 = *(u32 *)(r6 + 36)\nif r7 == r8 goto out\n"
          + COUNT.format(slot=3) + "out:\nr0 = 0\nexit")
 KEEPS = ("socket_filter", "r0 = 20\nexit")
@@ -93,6 +106,13 @@ CASES = {
     "sent out twice": [(COPIES, "tcx", "lab1", {}), (COUNTS, "tcx", "lab0", {})],
     "sent into itself": [(LOOPS_BACK, "tcx", "lab0", {"direction": "egress"}), (COUNTS, "tcx", "lab0", {})],
     "metadata from XDP to traffic control": [(NOTES, "xdp", "lab1", {}), (READS_NOTE, "tcx", "lab1", {})],
+    "filters of one priority": [(TC_DROPS_ODD, "clsact", "lab1", {}), (COUNTS, "clsact", "lab1", {})],
+    "to the peer": [(PEER, "tcx", "lab1", {}), (COUNTS, "tcx", "lab0", {})],
+    "to the peer on the way out": [(PEER, "tcx", "lab0", {"direction": "egress"}), (COUNTS, "tcx", "lab1", {})],
+    **{f"labels of what was {name}": [
+        (("sched_cls", LABELS + text), "tcx", dev, {"direction": first}),
+        *(((seen[0], seen[1].replace("r0 = 0\nexit", "r0 = -1\nexit")), "tcx", dev, {"direction": then})
+          for seen in HAS.values())] for name, (text, dev, first, then) in AWAY.items()},
     "where it came in": [(WHERE, "tcx", "lab1", {}), (WHERE, "tcx", "lab0", {"direction": "egress"})],
 }
 
@@ -205,6 +225,18 @@ def test_an_action_and_a_closed_link(lab):
     link.close()
     net.send(FRAMES, end="lab0")
     assert net.received("lab1") == FRAMES
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("text", ("r0 = 2\nexit", "r0 = 4\nexit", LOOPS, "r1 = 99\nr2 = 0\ncall bpf_redirect\nexit"))
+def test_a_sender_hears_of_what_was_shot_only(lab, local, text):
+    heard = []
+    for target in (lab, local):
+        with target.net() as net:
+            loaded = hook(target, ("sched_cls", text), "clsact", net, "lab0", direction="egress")
+            heard.append((net.send(FRAMES, end="lab0"), net.dropped))
+            loaded.close()
+    assert heard[0] == heard[1]
 
 
 def test_egress_drops_are_counted(lab):

@@ -6,6 +6,7 @@ import errno
 from typing import NamedTuple
 
 from ...errors import Fault
+from ..contexts import get
 from ..maps import References
 from .frames import skb_frame
 from .registry import helper
@@ -22,6 +23,8 @@ class Clone(NamedTuple):
     ifindex: int
     ingress: bool
     data: bytes
+    mark: int = 0
+    priority: int = 0
 
     def __repr__(self) -> str:
         return f"{len(self.data)} bytes {'into' if self.ingress else 'out of'} {self.ifindex}"
@@ -90,6 +93,7 @@ def clone_redirect(run, ctx, ifindex, flags):
     frame = skb_frame(run, ctx)
     if flags & ~F_INGRESS or ifindex & 0xFFFF_FFFF not in run.machine.routes.devices:
         return -errno.EINVAL
+    mark, priority = (get(run.input.shape, run.input.buffer, name) for name in ("mark", "priority"))
     run.effects.setdefault("clone_redirect", []).append(
-        Clone(ifindex & 0xFFFF_FFFF, bool(flags), frame.packet()))
+        Clone(ifindex & 0xFFFF_FFFF, bool(flags), frame.packet(), mark, priority))
     return 0
